@@ -1,0 +1,94 @@
+//! The descriptor budget: how many sockets this process may hold, and how many it holds.
+//!
+//! Clients are refused before the kernel would answer EMFILE, so that a refusal is an answer and
+//! never a crash. The reserve keeps room for what is not counted here: listening sockets, epoll
+//! instances, logs, the admin server, and the client that is accepted only to be refused.
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// Counts the sockets of clients and of upstream connections against a limit.
+#[derive(Debug)]
+pub struct Budget {
+    limit: usize,
+    used: AtomicUsize,
+    clients: AtomicUsize,
+}
+
+impl Budget {
+    /// Descriptors kept back for everything that is not a client or upstream connection.
+    pub const RESERVE: usize = 64;
+
+    /// A budget under RLIMIT_NOFILE `nofile`, with `fixed` descriptors taken for good (listening
+    /// sockets, three for each worker's runtime).
+    pub fn new(nofile: usize, fixed: usize) -> Self {
+        Self {
+            limit: nofile.saturating_sub(fixed + Self::RESERVE).max(2),
+            used: AtomicUsize::new(0),
+            clients: AtomicUsize::new(0),
+        }
+    }
+
+    /// Sockets that may be open at once.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Sockets open now.
+    pub fn used(&self) -> usize {
+        self.used.load(Relaxed)
+    }
+
+    /// Client sockets open now.
+    pub fn clients(&self) -> usize {
+        self.clients.load(Relaxed)
+    }
+
+    /// Takes one descriptor for a client. `false`: there is none, or the client could never be
+    /// served because none would be left for its upstream connection.
+    pub fn take_client(&self) -> bool {
+        if self.used.fetch_add(1, Relaxed) + 2 > self.limit {
+            self.used.fetch_sub(1, Relaxed);
+            return false;
+        }
+        self.clients.fetch_add(1, Relaxed);
+        true
+    }
+
+    /// Gives a client's descriptor back.
+    pub fn release_client(&self) {
+        self.clients.fetch_sub(1, Relaxed);
+        self.used.fetch_sub(1, Relaxed);
+    }
+
+    /// Takes one descriptor for an upstream connection. `false`: there is none.
+    pub fn take_upstream(&self) -> bool {
+        if self.used.fetch_add(1, Relaxed) + 1 > self.limit {
+            self.used.fetch_sub(1, Relaxed);
+            return false;
+        }
+        true
+    }
+
+    /// Gives an upstream connection's descriptor back.
+    pub fn release_upstream(&self) {
+        self.used.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_needs_room_for_its_upstream_connection_too() {
+        let budget = Budget::new(Budget::RESERVE + 3, 0);
+        assert!(budget.take_client());
+        assert!(budget.take_client());
+        assert!(!budget.take_client());
+        assert!(budget.take_upstream());
+        assert!(!budget.take_upstream());
+        budget.release_upstream();
+        budget.release_client();
+        assert_eq!((budget.used(), budget.clients()), (1, 1));
+    }
+}

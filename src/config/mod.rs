@@ -1,0 +1,3 @@
+//! From TOML text to validated types.
+
+pub mod model;

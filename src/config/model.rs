@@ -1,0 +1,313 @@
+//! The validated configuration: what the rest of the program reads. Nothing here can be wrong, and
+//! no default is left open. Built only by [`super::compile`].
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A whole configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Threads and shutdown.
+    pub runtime: Runtime,
+    /// The admin server.
+    pub admin: Admin,
+    /// Logs and the access log.
+    pub log: Log,
+    /// At least one, with unique names and addresses.
+    pub listeners: Vec<Arc<Listener>>,
+    /// At least one, with unique names; every listener's [`Listener::upstream`] indexes this.
+    pub upstreams: Vec<Arc<Upstream>>,
+}
+
+/// `[runtime]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Runtime {
+    /// Worker threads; at least 1.
+    pub workers: usize,
+    /// How long a drain may take before what is left is closed.
+    pub shutdown_timeout: Duration,
+}
+
+/// `[admin]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Admin {
+    /// Where the admin server listens.
+    pub listen: AdminListen,
+}
+
+/// Where the admin server listens. Both are reachable from this host only.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AdminListen {
+    /// A loopback address.
+    Tcp(SocketAddr),
+    /// The path of a Unix socket, created with mode 0600.
+    Unix(PathBuf),
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Log {
+    /// An `EnvFilter` directive: `info`, `millpond=debug`.
+    pub level: String,
+    /// Text or JSON, for both logs.
+    pub format: LogFormat,
+    /// Where the access log goes.
+    pub access: AccessLog,
+}
+
+/// The shape of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Where the access log goes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AccessLog {
+    /// Nowhere.
+    Off,
+    /// Standard output.
+    Stdout,
+    /// A file, appended to.
+    File(PathBuf),
+}
+
+/// `[[listener]]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listener {
+    /// Unique.
+    pub name: String,
+    /// At least one address.
+    pub bind: Vec<SocketAddr>,
+    /// What is spoken on it.
+    pub protocol: Protocol,
+    /// Index into [`Config::upstreams`].
+    pub upstream: usize,
+    /// Socket options.
+    pub socket: ListenerSocket,
+    /// Deadlines.
+    pub timeout: ListenerTimeout,
+    /// Limits.
+    pub limit: ListenerLimit,
+}
+
+/// What a listener speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1 and 1.0.
+    Http,
+    /// Bytes.
+    Tcp,
+}
+
+/// `[listener.socket]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListenerSocket {
+    /// SO_REUSEADDR.
+    pub reuse_address: bool,
+    /// SO_REUSEPORT: one listening socket a worker. Off: one socket that all workers share.
+    pub reuse_port: bool,
+    /// TCP_NODELAY on accepted sockets.
+    pub no_delay: bool,
+    /// How a client's connection is closed.
+    pub linger: Linger,
+    /// The argument of listen(2).
+    pub backlog: Backlog,
+    /// TCP_DEFER_ACCEPT.
+    pub defer_accept: Option<Duration>,
+    /// TCP_USER_TIMEOUT; zero leaves the kernel's default.
+    pub user_timeout: Duration,
+    /// Keepalive probes; `None` sends none.
+    pub tcp_keepalive: Option<TcpKeepalive>,
+}
+
+/// How a connection that we close first is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Linger {
+    /// FIN, then read the peer's last bytes until its FIN or `timeout.linger`.
+    Graceful,
+    /// RST at once.
+    Reset,
+    /// SO_LINGER with this time, in whole seconds; close(2) is left to the kernel.
+    Timed(Duration),
+}
+
+/// The argument of listen(2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backlog {
+    /// net.core.somaxconn as it is when the socket is bound.
+    Auto,
+    /// This many; the kernel clamps it to net.core.somaxconn.
+    Connections(u32),
+}
+
+/// SO_KEEPALIVE with TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_KEEPCNT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpKeepalive {
+    /// Silence before the first probe.
+    pub idle: Duration,
+    /// Time between probes.
+    pub interval: Duration,
+    /// Probes without an answer before the connection is dead.
+    pub count: u32,
+}
+
+/// `[listener.timeout]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListenerTimeout {
+    /// A whole request head, from its first byte (on a new connection: from accept).
+    pub header: Duration,
+    /// Between two requests (http), or without a byte either way (tcp).
+    pub idle: Duration,
+    /// Between two reads of a request body, and between two writes of a response.
+    pub body: Duration,
+    /// After a peer's FIN, all is over by then.
+    pub half_close: Duration,
+    /// Reading the peer's last bytes before close.
+    pub linger: Duration,
+}
+
+/// `[listener.limit]`; 0 is "no limit of its own" for the connection counts and `body_bytes`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListenerLimit {
+    /// Sessions at once; 0: what the descriptor budget allows.
+    pub connections: usize,
+    /// Sessions at once from one client address; 0: no such limit.
+    pub connections_per_client: usize,
+    /// A request head, in bytes.
+    pub header_bytes: usize,
+    /// Header fields in a request.
+    pub headers: usize,
+    /// A request target, in bytes.
+    pub target_bytes: usize,
+    /// A request body, in bytes; 0: no limit.
+    pub body_bytes: u64,
+}
+
+/// `[[upstream]]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Upstream {
+    /// Unique; letters, digits, `.`, `-`, `_` (it serves as `Host` for a client that sent none).
+    pub name: String,
+    /// How an endpoint is chosen.
+    pub balance: Balance,
+    /// At least one, with unique addresses.
+    pub endpoints: Vec<Endpoint>,
+    /// The pool.
+    pub pool: Pool,
+    /// Local addresses to dial from, used in turn; empty: the kernel's choice.
+    pub source_addresses: Vec<IpAddr>,
+    /// Deadlines.
+    pub timeout: UpstreamTimeout,
+    /// Socket options.
+    pub socket: UpstreamSocket,
+    /// When an endpoint that fails is left out.
+    pub passive: Passive,
+}
+
+/// One endpoint.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Endpoint {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its share, 1 to 1000.
+    pub weight: u16,
+}
+
+/// How an endpoint is chosen.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Balance {
+    /// In turn, by weight.
+    RoundRobin,
+    /// The fewest exchanges in progress, by weight.
+    LeastConn,
+    /// The less loaded of two drawn at random.
+    P2c,
+    /// At random, by weight.
+    Random,
+    /// Always the same one for the same key, as long as it is up.
+    Hash(HashKey),
+}
+
+/// What [`Balance::Hash`] hashes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum HashKey {
+    /// The client's IP address.
+    Client,
+    /// The value of this request header, by its lower-case name; the client's address where it is absent.
+    Header(String),
+}
+
+/// `[upstream.pool]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pool {
+    /// Idle connections kept to an endpoint, all workers together.
+    pub max_idle: usize,
+    /// Connections kept warm to an endpoint, all workers together; at most `max_idle`.
+    pub min_idle: usize,
+    /// Connections to an endpoint, all workers together; 0: what the descriptor budget allows.
+    pub max_connections: usize,
+    /// `None` is "auto": the endpoint's Keep-Alive hint less 1 s, or 4 s.
+    pub idle_timeout: Option<Duration>,
+    /// A connection's life, jittered by 10 %; zero: no limit.
+    pub max_age: Duration,
+    /// Requests on one connection; 0: no limit.
+    pub max_requests: u64,
+    /// In the queue for a connection.
+    pub wait_timeout: Duration,
+    /// Requests waiting for a connection to an endpoint, in each worker.
+    pub wait_queue: usize,
+}
+
+/// `[upstream.timeout]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct UpstreamTimeout {
+    /// Until the endpoint accepts.
+    pub connect: Duration,
+    /// From the request sent whole to the response head read whole.
+    pub response_header: Duration,
+    /// Between two reads of a response body, and between two writes of a request.
+    pub body: Duration,
+    /// After the endpoint's FIN in a tunnel, all is over by then.
+    pub half_close: Duration,
+}
+
+/// `[upstream.socket]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct UpstreamSocket {
+    /// TCP_NODELAY.
+    pub no_delay: bool,
+    /// TCP_USER_TIMEOUT; zero leaves the kernel's default.
+    pub user_timeout: Duration,
+    /// Keepalive probes; `None` sends none.
+    pub tcp_keepalive: Option<TcpKeepalive>,
+    /// How an idle pooled connection is closed.
+    pub close: UpstreamClose,
+}
+
+/// How an idle pooled connection is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpstreamClose {
+    /// RST when nothing is outstanding, so that no TIME_WAIT is left here; FIN otherwise.
+    Auto,
+    /// FIN.
+    Graceful,
+    /// RST.
+    Reset,
+}
+
+/// `[upstream.passive]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Passive {
+    /// Consecutive failed connects after which an endpoint is down; 0: never.
+    pub failures: u32,
+    /// How long it is left out the first time; doubled at each failed re-trial.
+    pub retry_after: Duration,
+    /// The longest it is left out.
+    pub retry_after_max: Duration,
+}

@@ -1,0 +1,3 @@
+//! Counters of the workers and their names outside.
+
+pub mod counters;

@@ -1,0 +1,109 @@
+//! What is known of every listener and endpoint, shared by all threads: identity, configuration and
+//! the counters of each worker. The workers write their own counters; the admin side only reads.
+
+use crate::addr::{EndpointAddr, ListenAddr};
+use crate::budget::Budget;
+use crate::config::model;
+use crate::metrics::counters::{Counter, EndpointCounters, Gauge, ListenerCounters};
+use crate::upstream::health::Health;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
+use std::time::{Instant, SystemTime};
+
+/// Everything that runs.
+#[derive(Debug)]
+pub struct Registry {
+    /// One entry for each address of each listener.
+    pub listeners: Vec<Arc<ListenerState>>,
+    /// In the order of the configuration.
+    pub upstreams: Vec<Arc<UpstreamState>>,
+    /// Descriptors.
+    pub budget: Arc<Budget>,
+    /// When the process began to serve.
+    pub started: Instant,
+    /// The same by the wall clock.
+    pub started_at: SystemTime,
+    /// Set once, when the drain begins.
+    pub draining: AtomicBool,
+}
+
+/// One address of one listener.
+#[derive(Debug)]
+pub struct ListenerState {
+    /// The address it is bound to, with the port that the kernel gave where the configuration said 0.
+    pub address: ListenAddr,
+    /// Its configuration.
+    pub config: Arc<model::Listener>,
+    /// The argument that listen(2) was given.
+    pub backlog: u32,
+    /// One entry a worker.
+    pub workers: Box<[ListenerCounters]>,
+}
+
+/// One upstream.
+#[derive(Debug)]
+pub struct UpstreamState {
+    /// Its configuration.
+    pub config: Arc<model::Upstream>,
+    /// In the order of the configuration.
+    pub endpoints: Vec<Arc<EndpointState>>,
+    /// Availability of the endpoints, from failed and successful connects.
+    pub health: Health,
+}
+
+/// One endpoint of one upstream.
+#[derive(Debug)]
+pub struct EndpointState {
+    /// Where it listens.
+    pub address: EndpointAddr,
+    /// Its share.
+    pub weight: u16,
+    /// One entry a worker.
+    pub workers: Box<[EndpointCounters]>,
+    /// Connections open or being opened, all workers together; for `max_connections`.
+    pub open: AtomicUsize,
+    /// The smallest `Keep-Alive: timeout=` that it announced, in milliseconds; 0: none.
+    pub keep_alive_hint_ms: AtomicU32,
+}
+
+impl ListenerState {
+    /// The sum of one gauge over the workers.
+    pub fn gauge(&self, pick: impl Fn(&ListenerCounters) -> &Gauge) -> u64 {
+        self.workers.iter().map(|w| pick(w).get()).sum()
+    }
+
+    /// The sum of one counter over the workers.
+    pub fn total(&self, pick: impl Fn(&ListenerCounters) -> &Counter) -> u64 {
+        self.workers.iter().map(|w| pick(w).get()).sum()
+    }
+}
+
+impl EndpointState {
+    /// An endpoint without connections.
+    pub fn new(config: model::Endpoint, workers: usize) -> Self {
+        Self {
+            address: EndpointAddr(config.address),
+            weight: config.weight,
+            workers: (0..workers).map(|_| EndpointCounters::default()).collect(),
+            open: AtomicUsize::new(0),
+            keep_alive_hint_ms: AtomicU32::new(0),
+        }
+    }
+
+    /// The sum of one gauge over the workers.
+    pub fn gauge(&self, pick: impl Fn(&EndpointCounters) -> &Gauge) -> u64 {
+        self.workers.iter().map(|w| pick(w).get()).sum()
+    }
+
+    /// The sum of one counter over the workers.
+    pub fn total(&self, pick: impl Fn(&EndpointCounters) -> &Counter) -> u64 {
+        self.workers.iter().map(|w| pick(w).get()).sum()
+    }
+}
+
+impl Registry {
+    /// Whether the drain has begun.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Relaxed)
+    }
+}

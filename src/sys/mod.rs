@@ -1,0 +1,5 @@
+//! The only module with system calls that the standard library, tokio and socket2 do not wrap.
+
+pub mod limits;
+pub mod sock_diag;
+pub mod sockopt;

@@ -1,0 +1,1 @@
+//! The kernel's own view of sockets, by netlink (sock_diag(7)).

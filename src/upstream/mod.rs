@@ -1,0 +1,4 @@
+//! Where a request goes: endpoints, how one is chosen, and how it is reached.
+
+pub mod balance;
+pub mod health;
