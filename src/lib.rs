@@ -3,6 +3,7 @@
 pub mod addr;
 pub mod admin;
 pub mod budget;
+pub mod buffer;
 pub mod cli;
 pub mod close;
 pub mod config;
@@ -14,5 +15,9 @@ pub mod observe;
 pub mod pool;
 pub mod reason;
 pub mod registry;
+pub mod session;
+pub mod supervisor;
 pub mod sys;
+pub mod timer;
 pub mod upstream;
+pub mod worker;

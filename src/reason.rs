@@ -114,6 +114,8 @@ labels! {
         Descriptors = "descriptors",
         /// No local source port was left for that endpoint.
         SourcePorts = "source_ports",
+        /// The kernel had no memory for another socket.
+        Memory = "memory",
         /// The endpoint closed before it answered.
         UpstreamClosed = "upstream_closed",
         /// The endpoint reset the connection before it answered.

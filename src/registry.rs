@@ -5,6 +5,7 @@ use crate::addr::{EndpointAddr, ListenAddr};
 use crate::budget::Budget;
 use crate::config::model;
 use crate::metrics::counters::{Counter, EndpointCounters, Gauge, ListenerCounters};
+use crate::session::ClientTable;
 use crate::upstream::health::Health;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
@@ -38,6 +39,8 @@ pub struct ListenerState {
     pub backlog: u32,
     /// One entry a worker.
     pub workers: Box<[ListenerCounters]>,
+    /// For `limit.connections_per_client`.
+    pub clients: ClientTable,
 }
 
 /// One upstream.

@@ -1,1 +1,4 @@
-//! close
+//! How connections end.
+
+pub mod linger;
+pub mod policy;

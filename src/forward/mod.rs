@@ -1,1 +1,15 @@
-//! forward
+//! Carrying traffic: from a client's first byte to the last one of its answer.
+
+pub mod acquire;
+pub mod client_ip;
+pub mod dispatch;
+pub mod exchange;
+pub mod failure;
+pub mod half_close;
+pub mod http;
+pub mod pump;
+pub mod record;
+pub mod respond;
+pub mod socket;
+pub mod tcp;
+pub mod tunnel;

@@ -1,3 +1,5 @@
 //! Where clients come in.
 
+pub mod accept;
+pub mod backoff;
 pub mod bind;

@@ -1,1 +1,15 @@
-//! pool
+//! Connections to endpoints, kept between requests: one pool an endpoint in each worker.
+
+pub mod connection;
+pub mod handover;
+pub mod idle;
+pub mod lease;
+pub mod state;
+pub mod waiters;
+pub mod watch;
+
+mod endpoint_pool;
+
+pub use connection::Connection;
+pub use endpoint_pool::{Delivery, Pool, Ticket};
+pub use lease::Lease;

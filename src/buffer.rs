@@ -1,0 +1,244 @@
+//! Byte buffers, lent by their worker only while bytes are in flight.
+//!
+//! An idle connection holds no buffer: what a proxy of many idle clients costs is decided here.
+
+use std::cell::RefCell;
+use std::ops::{Deref, DerefMut};
+use std::rc::Rc;
+
+/// The size that every buffer starts with, in bytes.
+pub const SMALL: usize = 16 * 1024;
+/// The size that a buffer of a long body grows to, in bytes.
+pub const LARGE: usize = 64 * 1024;
+/// Free buffers of each size kept by a worker; more go back to the allocator.
+const KEPT: usize = 64;
+/// The capacity beyond which a head's buffer is not kept.
+const HEAD_KEPT: usize = 16 * 1024;
+
+/// Bytes between a reader, which appends, and a writer, which takes from the front.
+#[derive(Debug)]
+pub struct Buffer {
+    bytes: Box<[u8]>,
+    start: usize,
+    end: usize,
+}
+
+impl Buffer {
+    /// An empty buffer of this many bytes.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { bytes: vec![0; bytes].into_boxed_slice(), start: 0, end: 0 }
+    }
+
+    /// The bytes read and not yet taken.
+    pub fn filled(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    /// The same, to be rewritten in place.
+    pub fn filled_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.start..self.end]
+    }
+
+    /// How many bytes are filled.
+    pub fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// Whether no byte is filled.
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// How many bytes it holds when full.
+    pub fn capacity(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether no byte more can be read.
+    pub fn is_full(&self) -> bool {
+        self.len() == self.capacity()
+    }
+
+    /// Takes `count` bytes from the front.
+    pub fn consume(&mut self, count: usize) {
+        debug_assert!(count <= self.len(), "consumed more than was filled");
+        self.start += count;
+        if self.start >= self.end {
+            (self.start, self.end) = (0, 0);
+        }
+    }
+
+    /// Where the next read goes; empty only when the buffer is full.
+    pub fn space(&mut self) -> &mut [u8] {
+        if self.start > 0 && self.end == self.bytes.len() {
+            self.bytes.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        &mut self.bytes[self.end..]
+    }
+
+    /// `count` bytes of [`Self::space`] were filled.
+    pub fn advance(&mut self, count: usize) {
+        debug_assert!(self.end + count <= self.bytes.len(), "more was read than there was space");
+        self.end += count;
+    }
+
+    /// Makes room for `capacity` bytes in all.
+    pub fn reserve(&mut self, capacity: usize) {
+        if capacity > self.bytes.len() {
+            let mut grown = vec![0; capacity].into_boxed_slice();
+            grown[..self.len()].copy_from_slice(self.filled());
+            (self.start, self.end, self.bytes) = (0, self.len(), grown);
+        }
+    }
+
+    fn clear(&mut self) {
+        (self.start, self.end) = (0, 0);
+    }
+}
+
+/// One worker's free buffers.
+#[derive(Debug, Default)]
+pub struct BufferPool {
+    small: RefCell<Vec<Buffer>>,
+    large: RefCell<Vec<Buffer>>,
+    heads: RefCell<Vec<Vec<u8>>>,
+}
+
+impl BufferPool {
+    /// Lends a small buffer.
+    pub fn lend(self: &Rc<Self>) -> Lent {
+        let buffer = self.small.borrow_mut().pop();
+        Lent { buffer: Some(buffer.unwrap_or_else(|| Buffer::with_capacity(SMALL))), pool: Rc::clone(self) }
+    }
+
+    /// Lends an empty vector for a head.
+    pub fn lend_head(self: &Rc<Self>) -> LentHead {
+        LentHead { bytes: self.heads.borrow_mut().pop().unwrap_or_default(), pool: Rc::clone(self) }
+    }
+
+    fn take_back(&self, mut buffer: Buffer) {
+        let list = match buffer.capacity() {
+            SMALL => &self.small,
+            LARGE => &self.large,
+            _ => return,
+        };
+        let mut list = list.borrow_mut();
+        if list.len() < KEPT {
+            buffer.clear();
+            list.push(buffer);
+        }
+    }
+}
+
+/// A buffer on loan; it goes back when dropped.
+#[derive(Debug)]
+pub struct Lent {
+    buffer: Option<Buffer>,
+    pool: Rc<BufferPool>,
+}
+
+impl Lent {
+    /// Exchanges a small buffer for a large one: fewer system calls for a long body.
+    pub fn enlarge(&mut self) {
+        if self.capacity() >= LARGE {
+            return;
+        }
+        let free = self.pool.large.borrow_mut().pop();
+        let mut large = free.unwrap_or_else(|| Buffer::with_capacity(LARGE));
+        large.space()[..self.len()].copy_from_slice(self.filled());
+        large.advance(self.len());
+        if let Some(small) = self.buffer.replace(large) {
+            self.pool.take_back(small);
+        }
+    }
+}
+
+impl Deref for Lent {
+    type Target = Buffer;
+
+    fn deref(&self) -> &Buffer {
+        self.buffer.as_ref().expect("a lent buffer is there until it is dropped")
+    }
+}
+
+impl DerefMut for Lent {
+    fn deref_mut(&mut self) -> &mut Buffer {
+        self.buffer.as_mut().expect("a lent buffer is there until it is dropped")
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(buffer) = self.buffer.take() {
+            self.pool.take_back(buffer);
+        }
+    }
+}
+
+/// A vector on loan for a head; it goes back when dropped.
+#[derive(Debug)]
+pub struct LentHead {
+    bytes: Vec<u8>,
+    pool: Rc<BufferPool>,
+}
+
+impl Deref for LentHead {
+    type Target = Vec<u8>;
+
+    fn deref(&self) -> &Vec<u8> {
+        &self.bytes
+    }
+}
+
+impl DerefMut for LentHead {
+    fn deref_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+}
+
+impl Drop for LentHead {
+    fn drop(&mut self) {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        let mut heads = self.pool.heads.borrow_mut();
+        if bytes.capacity() > 0 && bytes.capacity() <= HEAD_KEPT && heads.len() < KEPT {
+            bytes.clear();
+            heads.push(bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(buffer: &mut Buffer, bytes: &[u8]) {
+        buffer.space()[..bytes.len()].copy_from_slice(bytes);
+        buffer.advance(bytes.len());
+    }
+
+    #[test]
+    fn what_is_taken_makes_room_again() {
+        let mut buffer = Buffer::with_capacity(4);
+        put(&mut buffer, b"abcd");
+        assert!(buffer.is_full() && buffer.space().is_empty());
+        buffer.consume(3);
+        put(&mut buffer, b"ef");
+        assert_eq!(buffer.filled(), b"def");
+        buffer.reserve(8);
+        assert_eq!((buffer.filled(), buffer.capacity()), (&b"def"[..], 8));
+    }
+
+    #[test]
+    fn a_returned_buffer_is_lent_again_and_is_empty() {
+        let pool = Rc::new(BufferPool::default());
+        let mut lent = pool.lend();
+        put(&mut lent, b"secret");
+        lent.enlarge();
+        assert_eq!((lent.filled(), lent.capacity()), (&b"secret"[..], LARGE));
+        drop(lent);
+        assert_eq!((pool.small.borrow().len(), pool.large.borrow().len()), (1, 1));
+        assert!(pool.lend().is_empty());
+        assert!(pool.small.borrow().len() == 1, "the lent buffer came back");
+    }
+}

@@ -1,0 +1,85 @@
+//! Carrying out how a client's connection is closed.
+
+use super::policy::ClientClose;
+use crate::buffer::BufferPool;
+use crate::sys::sockopt;
+use crate::timer::{RESOLUTION, Timer};
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// Closes a client's connection as planned, `drain` being the longest time that the peer's last
+/// bytes are read for.
+pub async fn close(
+    mut stream: TcpStream,
+    plan: ClientClose,
+    drain: Duration,
+    timer: &Timer,
+    buffers: &Rc<BufferPool>,
+) {
+    match plan {
+        ClientClose::Close => {}
+        ClientClose::Reset => reset(&stream),
+        ClientClose::Drain => {
+            timer.set(Instant::now() + drain);
+            if shutdown(&mut stream).await {
+                read_to_end(&mut stream, timer, buffers).await;
+            }
+        }
+        ClientClose::Acknowledge(time) => {
+            let deadline = Instant::now() + time;
+            if shutdown(&mut stream).await && !acknowledged(&stream, deadline, timer).await {
+                reset(&stream);
+            }
+        }
+    }
+}
+
+fn reset(stream: &TcpStream) {
+    // On failure close(2) sends FIN: the connection is over in any case.
+    let _ = sockopt::reset_on_close(stream);
+}
+
+/// Sends FIN; `false` if the connection is gone already.
+async fn shutdown(stream: &mut TcpStream) -> bool {
+    poll_fn(|cx| Pin::new(&mut *stream).poll_shutdown(cx)).await.is_ok()
+}
+
+/// Reads and drops what the peer sends until its FIN, its reset, or the deadline.
+async fn read_to_end(stream: &mut TcpStream, timer: &Timer, buffers: &Rc<BufferPool>) {
+    poll_fn(|cx| {
+        if timer.poll_expired(cx) {
+            return Poll::Ready(());
+        }
+        let mut scrap = buffers.lend();
+        loop {
+            let mut into = ReadBuf::new(scrap.space());
+            match Pin::new(&mut *stream).poll_read(cx, &mut into) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) if !into.filled().is_empty() => {}
+                Poll::Ready(_) => return Poll::Ready(()),
+            }
+        }
+    })
+    .await;
+}
+
+/// Whether the peer acknowledged everything, FIN included, before the deadline. The kernel reports
+/// this by no event, so the queue is looked at from time to time.
+async fn acknowledged(stream: &TcpStream, deadline: Instant, timer: &Timer) -> bool {
+    loop {
+        if sockopt::unacknowledged(stream).is_ok_and(|bytes| bytes == 0) {
+            return true;
+        }
+        let now = Instant::now();
+        if now >= deadline {
+            return false;
+        }
+        timer.set((now + RESOLUTION).min(deadline));
+        timer.expired().await;
+    }
+}

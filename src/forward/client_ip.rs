@@ -1,0 +1,48 @@
+//! A client's address as text, without an allocation.
+
+use std::io::Write;
+use std::net::IpAddr;
+
+/// The longest text of an IP address: an IPv6 address with an embedded IPv4 one.
+const LONGEST: usize = 45;
+
+/// An IP address written out. An IPv4-mapped IPv6 address is written as the IPv4 address that it is.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientIp {
+    text: [u8; LONGEST],
+    len: usize,
+}
+
+impl ClientIp {
+    /// Writes `address` out.
+    pub fn new(address: IpAddr) -> Self {
+        let mut text = [0; LONGEST];
+        let mut rest = &mut text[..];
+        write!(rest, "{}", address.to_canonical()).expect("no address is longer");
+        let len = LONGEST - rest.len();
+        Self { text, len }
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.text[..self.len]).expect("an address is written in ASCII")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_address_fits() {
+        let cases = [
+            ("192.0.2.1", "192.0.2.1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+        ];
+        for (address, text) in cases {
+            assert_eq!(ClientIp::new(address.parse().unwrap()).as_str(), text);
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! An HTTP client's session: requests one after the other, each through an exchange.
+
+mod read;
+mod request;
+
+use super::failure;
+use super::record::Record;
+use super::respond::{self, Answer};
+use crate::close::linger;
+use crate::close::policy::{self, ClientState};
+use crate::http1::head::Method;
+use crate::listener::accept::Inlet;
+use crate::reason::{CloseReason, RejectReason};
+use crate::session::Session;
+use crate::timer::Timer;
+use crate::worker::{Counted, Worker};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Instant;
+use tokio::net::TcpStream;
+
+/// One client's session. While it is idle, this is all that it holds.
+#[derive(Debug)]
+pub struct HttpSession {
+    worker: Rc<Worker>,
+    inlet: Rc<Inlet>,
+    stream: TcpStream,
+    session: Session,
+    timer: Timer,
+    /// Set when the client's FIN was seen: the time by which all is over.
+    client_closed: Option<Instant>,
+    _counted: Counted,
+}
+
+/// How a session ends.
+#[derive(Clone, Copy, Debug)]
+struct End {
+    reason: CloseReason,
+    state: ClientState,
+}
+
+/// What follows a request.
+#[derive(Debug)]
+enum Next {
+    /// Another request may follow.
+    Persist,
+    End(End),
+}
+
+impl HttpSession {
+    /// A session that has not begun.
+    pub fn new(worker: Rc<Worker>, inlet: Rc<Inlet>, stream: TcpStream, session: Session) -> Self {
+        let timer = worker.timers.timer();
+        // The first request's head is due from accept on.
+        timer.set(Instant::now() + inlet.state.config.timeout.header);
+        let counted = worker.count_session();
+        Self { worker, inlet, stream, session, timer, client_closed: None, _counted: counted }
+    }
+
+    /// Serves the client until the session ends.
+    pub async fn serve(mut self) {
+        let end = loop {
+            if let Some(end) = self.wait().await {
+                break end;
+            }
+            // On the heap, and gone while the session is idle: an idle client costs little.
+            if let Some(end) = Box::pin(self.serve_requests()).await {
+                break end;
+            }
+        };
+        Box::pin(self.close(end)).await;
+    }
+
+    /// Waits for a request to begin, without a buffer.
+    async fn wait(&mut self) -> Option<End> {
+        poll_fn(|cx| {
+            if self.stream.poll_read_ready(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            if self.worker.is_draining() {
+                return Poll::Ready(Some(End::open(CloseReason::Drain)));
+            }
+            match self.timer.poll_expired(cx) {
+                true => Poll::Ready(Some(End::open(CloseReason::IdleTimeout))),
+                false => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Serves what the client has sent; `None`: it may send another request, and has not begun to.
+    async fn serve_requests(&mut self) -> Option<End> {
+        let mut input = self.worker.buffers.lend();
+        loop {
+            let mut bytes = self.worker.buffers.lend_head();
+            let head = match self.read_head(&mut input, &mut bytes).await {
+                Ok(Some(head)) => head,
+                Ok(None) => return None,
+                Err(end) => return Some(end),
+            };
+            if let Next::End(end) = self.serve_request(head, bytes, &mut input).await {
+                return Some(end);
+            }
+        }
+    }
+
+    /// Answers a request itself and writes it down.
+    async fn reject(&mut self, record: &mut Record, method: Method, reason: RejectReason, persist: bool) {
+        record.sent = self.answer(Some(method), reason, persist).await;
+        record.end(&self.session, &self.inlet, failure::status(reason).0, Some(reason.label()), Instant::now());
+    }
+
+    /// Sends millpond's own answer, within `timeout.body`; returns its length in bytes.
+    async fn answer(&mut self, method: Option<Method>, reason: RejectReason, persist: bool) -> u64 {
+        self.session.counters().rejects.inc(reason.index());
+        let mut out = self.worker.buffers.lend_head();
+        Answer { reason, method, persist }.write_to(&mut out);
+        let timeout = &self.inlet.state.config.timeout;
+        self.timer.set(Instant::now() + timeout.body);
+        tokio::select! {
+            biased;
+            // A client that is gone needs no answer; the session is about to notice.
+            _ = respond::send(&mut self.stream, &out) => {}
+            () = self.timer.expired() => {}
+        }
+        self.timer.set(Instant::now() + timeout.idle);
+        out.len() as u64
+    }
+
+    async fn close(self, end: End) {
+        let config = &self.inlet.state.config;
+        let plan = policy::client(config.socket.linger, end.state);
+        linger::close(self.stream, plan, config.timeout.linger, &self.timer, &self.worker.buffers).await;
+        self.session.close(end.reason);
+    }
+}
+
+impl End {
+    /// The client may still be sending.
+    fn open(reason: CloseReason) -> Self {
+        let state = ClientState { peer_closed: false, announced_last: false, cut: false };
+        Self { reason, state }
+    }
+
+    /// The client has closed.
+    fn closed(reason: CloseReason) -> Self {
+        let end = Self::open(reason);
+        Self { state: ClientState { peer_closed: true, ..end.state }, ..end }
+    }
+}

@@ -1,0 +1,316 @@
+//! One request whose head was read: a connection, an exchange, its end.
+
+use super::{End, HttpSession, Next};
+use crate::buffer::{Lent, LentHead};
+use crate::close::policy::ClientState;
+use crate::forward::acquire::{self, AcquireError};
+use crate::forward::exchange::{Exchange, RequestSide, ResponseEnd, ResponseSide};
+use crate::forward::failure::Failure;
+use crate::forward::record::Record;
+use crate::forward::socket::{Peek, Socket, poll_read};
+use crate::forward::tunnel::{self, Tunnel};
+use crate::http1::head::{RequestHead, ResponseContext, Version};
+use crate::pool::{Lease, Pool};
+use crate::reason::{CloseReason, DiscardReason, RejectReason};
+use crate::upstream::balance::hash_ip;
+use crate::upstream::group::Choice;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Poll, ready};
+use std::time::Instant;
+
+/// Endpoints tried for one request before it is answered with the last one's failure.
+const MAX_CONNECT_TRIES: usize = 3;
+
+/// A leased connection, with the choice that counts it in the balancer.
+#[derive(Debug)]
+struct Leased {
+    lease: Lease,
+    _choice: Choice,
+}
+
+/// Why no connection was leased.
+#[derive(Clone, Copy, Debug)]
+enum NotLeased {
+    /// The client reset its connection while it waited.
+    ClientGone,
+    Refused(RejectReason),
+}
+
+/// An exchange that failed, after its connection was closed.
+#[derive(Debug)]
+struct Failed {
+    failure: Failure,
+    pool: Rc<Pool>,
+    may_retry: bool,
+    /// Whether the client has seen a part of the response, and which status it began with.
+    visible: Option<u16>,
+}
+
+impl HttpSession {
+    /// Serves one request.
+    pub(super) async fn serve_request(
+        &mut self,
+        head: RequestHead,
+        bytes: LentHead,
+        input: &mut Lent,
+    ) -> Next {
+        let mut record = Record::begin(&self.worker, &bytes, Instant::now());
+        let limit = self.inlet.state.config.limit.body_bytes;
+        let mut request = match RequestSide::new(&head, bytes, limit, input) {
+            Ok(request) => request,
+            Err(reason) => {
+                self.reject(&mut record, head.method, reason, false).await;
+                return Next::End(End::open(CloseReason::BadRequest));
+            }
+        };
+        let mut retried = false;
+        loop {
+            let leased = match self.lease(&head, retried, input, &mut record).await {
+                Ok(leased) => leased,
+                Err(NotLeased::ClientGone) => return Next::End(End::closed(CloseReason::ClientReset)),
+                Err(NotLeased::Refused(reason)) => {
+                    return self.answer_failure(&mut record, &head, &request, reason, CloseReason::Graceful).await;
+                }
+            };
+            match self.exchange(&head, &mut request, leased, input, &mut record).await {
+                Ok(next) => return next,
+                Err(failed) if failed.may_retry && !retried && request.rewind() => {
+                    retried = true;
+                    failed.pool.counters().retries_total.inc();
+                }
+                Err(failed) => return self.conclude(&mut record, &head, &request, &failed).await,
+            }
+        }
+    }
+
+    /// A connection for the request; while it is waited for, the client is watched.
+    async fn lease(
+        &mut self,
+        head: &RequestHead,
+        fresh: bool,
+        input: &mut Lent,
+        record: &mut Record,
+    ) -> Result<Leased, NotLeased> {
+        let group = Rc::clone(&self.inlet.group);
+        let key = head.hash.unwrap_or_else(|| hash_ip(self.session.client().0.ip()));
+        let tries = MAX_CONNECT_TRIES.min(group.state().endpoints.len());
+        let mut avoid = None;
+        let mut tried = 1;
+        loop {
+            let choice = group.choose(key, avoid, record.now);
+            let endpoint = choice.endpoint();
+            record.endpoint = Some(group.state().endpoints[endpoint].address);
+            if !fresh && let Some(lease) = acquire::idle(&group, endpoint, record.now) {
+                return Ok(Leased { lease, _choice: choice });
+            }
+            let acquiring = pin!(acquire::acquire(&group, endpoint, fresh));
+            let acquired = self.while_client_is_there(acquiring, input).await;
+            record.now = Instant::now();
+            match acquired {
+                None => return Err(NotLeased::ClientGone),
+                Some(Ok(lease)) => {
+                    record.connected(&lease);
+                    return Ok(Leased { lease, _choice: choice });
+                }
+                Some(Err(error)) if error.is_endpoints_fault() && tried < tries => {
+                    avoid = Some(endpoint);
+                    tried += 1;
+                }
+                Some(Err(error)) => {
+                    log_refusal(&choice, &error);
+                    return Err(NotLeased::Refused(error.reason()));
+                }
+            }
+        }
+    }
+
+    /// Drives `future`; `None` if the client resets its connection in the meantime.
+    async fn while_client_is_there<F: Future>(
+        &mut self,
+        mut future: Pin<&mut F>,
+        input: &mut Lent,
+    ) -> Option<F::Output> {
+        poll_fn(|cx| {
+            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                return Poll::Ready(Some(output));
+            }
+            while self.client_closed.is_none() && !input.is_full() {
+                match ready!(Socket::poll_peek(&mut self.stream, cx)) {
+                    Peek::Reset => return Poll::Ready(None),
+                    Peek::Fin => {
+                        let half_close = self.inlet.state.config.timeout.half_close;
+                        self.client_closed = Some(Instant::now() + half_close);
+                    }
+                    Peek::Bytes => match ready!(poll_read(&mut self.stream, cx, input.space())) {
+                        Ok(read) => input.advance(read),
+                        Err(_) => return Poll::Ready(None),
+                    },
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Runs the exchange on a leased connection.
+    async fn exchange(
+        &mut self,
+        head: &RequestHead,
+        request: &mut RequestSide,
+        mut leased: Leased,
+        input: &mut Lent,
+        record: &mut Record,
+    ) -> Result<Next, Failed> {
+        let buffers = &self.worker.buffers;
+        let context = ResponseContext {
+            method: head.method,
+            client: head.version,
+            upgrade: head.upgrade,
+            persist: head.keep_alive && self.client_closed.is_none() && !self.worker.is_draining(),
+        };
+        let mut response = ResponseSide::new(context, buffers.lend(), buffers.lend_head(), record.is_logged());
+        record.reused = Some(leased.lease.is_reused());
+        let exchange = Exchange {
+            client: &mut self.stream,
+            input,
+            endpoint: leased.lease.connection().stream(),
+            request,
+            response: &mut response,
+            deadlines: self.inlet.deadlines(),
+            timer: &self.timer,
+            client_closed: &mut self.client_closed,
+        };
+        let ended = exchange.run(record.now).await;
+        record.exchanged(request, &response, leased.lease.pool());
+        match ended {
+            Ok(ResponseEnd::Complete) => Ok(self.complete(head, request, leased, &response, input, record)),
+            Ok(ResponseEnd::Upgraded) => Ok(self.upgrade(leased, response, input, record).await),
+            Err(failure) => Err(Failed::new(failure, leased.lease, &response)),
+        }
+    }
+
+    /// The client has its whole response: decides what becomes of both connections.
+    fn complete(
+        &mut self,
+        head: &RequestHead,
+        request: &RequestSide,
+        leased: Leased,
+        response: &ResponseSide,
+        input: &Lent,
+        record: &mut Record,
+    ) -> Next {
+        let now = Instant::now();
+        let answered = response.head().expect("a complete response has a head");
+        let lease = leased.lease;
+        if let Some(timeout) = answered.keep_alive_timeout {
+            lease.pool().note_keep_alive(timeout);
+        }
+        if response.has_excess() {
+            lease.discard(DiscardReason::UnexpectedBytes);
+        } else if !request.is_sent() {
+            lease.discard(DiscardReason::EarlyResponse);
+        } else if !answered.keep_alive {
+            lease.discard(DiscardReason::NotReusable);
+        } else {
+            lease.release(now);
+        }
+        record.end(&self.session, &self.inlet, answered.status, None, now);
+        if self.client_closed.is_some() {
+            return Next::End(End::closed(CloseReason::ClientFin));
+        }
+        if answered.persist {
+            self.timer.set(now + self.inlet.state.config.timeout.idle);
+            return Next::Persist;
+        }
+        let announced_last = !head.keep_alive && request.is_sent() && input.is_empty();
+        let end = End::open(CloseReason::Graceful);
+        Next::End(End { state: ClientState { announced_last, ..end.state }, ..end })
+    }
+
+    /// The endpoint agreed to an Upgrade: both connections go on as a tunnel.
+    async fn upgrade(
+        &mut self,
+        mut leased: Leased,
+        response: ResponseSide,
+        input: &mut Lent,
+        record: &mut Record,
+    ) -> Next {
+        let mut limits = self.inlet.tunnel_limits();
+        limits.idle = limits.idle.max(tunnel::UPGRADED_IDLE);
+        let tunnel = Tunnel {
+            client: &mut self.stream,
+            endpoint: leased.lease.connection().stream(),
+            buffers: &self.worker.buffers,
+            timer: &self.timer,
+            limits,
+        };
+        let waiting = std::mem::replace(input, self.worker.buffers.lend());
+        let ended = tunnel.run(waiting, response.into_input()).await;
+        record.tunnelled(&ended, leased.lease.pool());
+        leased.lease.end_tunnel(ended.reset);
+        record.end(&self.session, &self.inlet, 101, None, Instant::now());
+        Next::End(End { reason: ended.reason, state: ended.client_state() })
+    }
+
+    /// The exchange failed: the client is told so, if it has not seen a part of a response.
+    async fn conclude(
+        &mut self,
+        record: &mut Record,
+        head: &RequestHead,
+        request: &RequestSide,
+        failed: &Failed,
+    ) -> Next {
+        let verdict = failed.failure.verdict();
+        if let (Some(reason), None) = (verdict.answer, failed.visible) {
+            return self.answer_failure(record, head, request, reason, verdict.close).await;
+        }
+        let label = verdict.answer.map_or(verdict.close.label(), RejectReason::label);
+        // 499: the client left before there was a status to send (as nginx logs it).
+        let status = failed.visible.unwrap_or(499);
+        record.end(&self.session, &self.inlet, status, Some(label), Instant::now());
+        let end = End::open(verdict.close);
+        let cut = failed.visible.is_some() && head.version == Version::Http10;
+        Next::End(End { state: ClientState { cut, ..end.state }, ..end })
+    }
+
+    /// Answers a request that failed. The client's connection goes on if the request was read whole.
+    async fn answer_failure(
+        &mut self,
+        record: &mut Record,
+        head: &RequestHead,
+        request: &RequestSide,
+        reason: RejectReason,
+        close: CloseReason,
+    ) -> Next {
+        let persist = head.keep_alive && request.is_read() && self.client_closed.is_none();
+        self.reject(record, head.method, reason, persist).await;
+        match persist {
+            true => Next::Persist,
+            false if self.client_closed.is_some() => Next::End(End::closed(close)),
+            false => Next::End(End::open(close)),
+        }
+    }
+}
+
+impl Failed {
+    /// Closes the connection; its exchange failed.
+    fn new(failure: Failure, lease: Lease, response: &ResponseSide) -> Self {
+        let verdict = failure.verdict();
+        let failed = Self {
+            failure,
+            pool: Rc::clone(lease.pool()),
+            may_retry: verdict.maybe_stale && lease.is_reused(),
+            visible: response.head().filter(|_| response.is_visible()).map(|head| head.status),
+        };
+        lease.discard(verdict.discard);
+        failed
+    }
+}
+
+fn log_refusal(choice: &Choice, error: &AcquireError) {
+    let state = choice.group().state();
+    let endpoint = state.endpoints[choice.endpoint()].address;
+    tracing::debug!(upstream = %state.config.name, %endpoint, %error, "no connection for a request");
+}

@@ -1,0 +1,103 @@
+//! What millpond answers by itself: a status, a short body that names the reason, and the label.
+
+use super::failure;
+use crate::http1::head::Method;
+use crate::reason::RejectReason;
+use std::io::Write;
+use std::pin::Pin;
+use std::time::SystemTime;
+use tokio::io::AsyncWrite;
+
+/// A request that is answered here.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer {
+    /// Why.
+    pub reason: RejectReason,
+    /// The request's method; `None` if it was not read that far.
+    pub method: Option<Method>,
+    /// Whether the client's connection goes on.
+    pub persist: bool,
+}
+
+impl Answer {
+    /// Appends the response to `out`.
+    pub fn write_to(self, out: &mut Vec<u8>) {
+        let (status, phrase) = failure::status(self.reason);
+        let reason = self.reason.label();
+        let body = format!("{status} {phrase}: {reason}\n");
+        let date = httpdate::fmt_http_date(SystemTime::now());
+        let allow = match self.reason {
+            RejectReason::MethodRefused => "allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n",
+            _ => "",
+        };
+        let connection = if self.persist { "" } else { "connection: close\r\n" };
+        let shown = if self.method == Some(Method::Head) { "" } else { body.as_str() };
+        write!(
+            out,
+            "HTTP/1.1 {status} {phrase}\r\ndate: {date}\r\ncontent-type: text/plain\r\n\
+             content-length: {}\r\nx-millpond-reason: {reason}\r\n{allow}{connection}\r\n{shown}",
+            body.len(),
+        )
+        .expect("a vector takes every byte");
+    }
+}
+
+/// Writes all of `bytes`; an error means that the client is gone.
+pub async fn send<W: AsyncWrite + Unpin>(writer: &mut W, bytes: &[u8]) -> std::io::Result<()> {
+    let mut sent = 0;
+    std::future::poll_fn(|cx| {
+        while sent < bytes.len() {
+            match std::task::ready!(Pin::new(&mut *writer).poll_write(cx, &bytes[sent..]))? {
+                0 => return std::task::Poll::Ready(Err(std::io::ErrorKind::WriteZero.into())),
+                count => sent += count,
+            }
+        }
+        std::task::Poll::Ready(Ok(()))
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http1::head::{Delivery, HeadLimits, ResponseBody, ResponseContext, ResponseParser, Version};
+
+    fn written(answer: Answer) -> String {
+        let mut out = Vec::new();
+        answer.write_to(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn an_answer_names_its_reason_twice_and_passes_the_strict_parser() {
+        for reason in RejectReason::ALL {
+            let text =
+                written(Answer { reason: *reason, method: Some(Method::Get), persist: false });
+            assert!(text.contains(&format!("\r\nx-millpond-reason: {reason}\r\n")));
+            assert!(text.ends_with(&format!(": {reason}\n")));
+            let context = ResponseContext {
+                method: Method::Get,
+                client: Version::Http11,
+                upgrade: false,
+                persist: true,
+            };
+            let limits = HeadLimits { bytes: 4096, fields: 20, target: 0 };
+            let head = ResponseParser::default()
+                .parse(text.as_bytes(), &limits, &context, &mut Vec::new())
+                .unwrap()
+                .unwrap();
+            assert_eq!(head.body, ResponseBody::Length((text.len() - head.len) as u64));
+            assert_eq!((head.delivery, head.keep_alive), (Delivery::AsIs, false));
+        }
+    }
+
+    #[test]
+    fn head_is_answered_without_a_body() {
+        let text = written(Answer {
+            reason: RejectReason::ConnectFailed,
+            method: Some(Method::Head),
+            persist: true,
+        });
+        assert!(text.ends_with("\r\n\r\n") && !text.contains("connection: close"));
+    }
+}

@@ -1,0 +1,109 @@
+//! A TCP client's session: one connection to an endpoint, and a tunnel.
+
+use super::acquire;
+use super::tunnel::{Tunnel, TunnelEnd};
+use crate::close::linger;
+use crate::close::policy::{self, ClientState};
+use crate::listener::accept::Inlet;
+use crate::pool::Lease;
+use crate::reason::{CloseReason, RejectReason};
+use crate::session::Session;
+use crate::timer::Timer;
+use crate::upstream::balance::hash_ip;
+use crate::upstream::group::Choice;
+use crate::worker::{Counted, Worker};
+use std::rc::Rc;
+use std::time::Instant;
+use tokio::net::TcpStream;
+
+/// Endpoints tried for one session.
+const MAX_CONNECT_TRIES: usize = 3;
+
+/// One client's session.
+#[derive(Debug)]
+pub struct TcpSession {
+    worker: Rc<Worker>,
+    inlet: Rc<Inlet>,
+    stream: TcpStream,
+    session: Session,
+    timer: Timer,
+    _counted: Counted,
+}
+
+impl TcpSession {
+    /// A session that has not begun.
+    pub fn new(worker: Rc<Worker>, inlet: Rc<Inlet>, stream: TcpStream, session: Session) -> Self {
+        let (timer, counted) = (worker.timers.timer(), worker.count_session());
+        Self { worker, inlet, stream, session, timer, _counted: counted }
+    }
+
+    /// Connects the client to an endpoint until either is done.
+    pub async fn serve(mut self) {
+        let (reason, state) = match Box::pin(self.connect()).await {
+            Ok((lease, choice)) => {
+                let ended = self.tunnel(lease).await;
+                drop(choice);
+                (ended.reason, ended.client_state())
+            }
+            Err(reason) => {
+                self.session.counters().rejects.inc(reason.index());
+                let state =
+                    ClientState { peer_closed: false, announced_last: false, cut: false };
+                (CloseReason::UpstreamFailed, state)
+            }
+        };
+        Box::pin(self.close(reason, state)).await;
+    }
+
+    async fn connect(&mut self) -> Result<(Lease, Choice), RejectReason> {
+        let group = &self.inlet.group;
+        let key = hash_ip(self.session.client().0.ip());
+        let tries = MAX_CONNECT_TRIES.min(group.state().endpoints.len());
+        let mut avoid = None;
+        for tried in 1.. {
+            let now = Instant::now();
+            let choice = group.choose(key, avoid, now);
+            if let Some(lease) = acquire::idle(group, choice.endpoint(), now) {
+                return Ok((lease, choice));
+            }
+            match acquire::acquire(group, choice.endpoint(), false).await {
+                Ok(lease) => return Ok((lease, choice)),
+                Err(error) if error.is_endpoints_fault() && tried < tries => {
+                    avoid = Some(choice.endpoint());
+                }
+                Err(error) => {
+                    let endpoint = group.state().endpoints[choice.endpoint()].address;
+                    tracing::debug!(%endpoint, %error, "no connection for a session");
+                    return Err(error.reason());
+                }
+            }
+        }
+        Err(RejectReason::NoEndpoint)
+    }
+
+    async fn tunnel(&mut self, mut lease: Lease) -> TunnelEnd {
+        let tunnel = Tunnel {
+            client: &mut self.stream,
+            endpoint: lease.connection().stream(),
+            buffers: &self.worker.buffers,
+            timer: &self.timer,
+            limits: self.inlet.tunnel_limits(),
+        };
+        let buffers = &self.worker.buffers;
+        let ended = tunnel.run(buffers.lend(), buffers.lend()).await;
+        let (listener, endpoint) = (self.session.counters(), lease.pool().counters());
+        listener.received_bytes.add(ended.to_endpoint);
+        listener.sent_bytes.add(ended.to_client);
+        endpoint.sent_bytes.add(ended.to_endpoint);
+        endpoint.received_bytes.add(ended.to_client);
+        lease.end_tunnel(ended.reset);
+        ended
+    }
+
+    async fn close(self, reason: CloseReason, state: ClientState) {
+        let config = &self.inlet.state.config;
+        let plan = policy::client(config.socket.linger, state);
+        linger::close(self.stream, plan, config.timeout.linger, &self.timer, &self.worker.buffers).await;
+        self.session.close(reason);
+    }
+}

@@ -1,0 +1,177 @@
+//! Two connections that became one: bytes both ways, each FIN passed on by itself.
+
+use super::half_close::HalfClose;
+pub use super::half_close::Limits;
+use super::socket::{Socket, poll_read};
+use crate::buffer::{BufferPool, Lent};
+use crate::close::policy::ClientState;
+use crate::reason::CloseReason;
+use crate::timer::Timer;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+/// The least idle time of an upgraded HTTP connection: its protocol has keep-alives of its own, or
+/// none, and `listener.timeout.idle` is meant for the time between two requests.
+pub const UPGRADED_IDLE: Duration = Duration::from_secs(3600);
+
+/// A tunnel between a client and an endpoint.
+#[derive(Debug)]
+pub struct Tunnel<'a, C, U> {
+    /// The client's socket.
+    pub client: &'a mut C,
+    /// The endpoint's socket.
+    pub endpoint: &'a mut U,
+    /// Where buffers come from while bytes are in flight.
+    pub buffers: &'a Rc<BufferPool>,
+    /// What wakes the task for a deadline.
+    pub timer: &'a Timer,
+    /// The deadlines.
+    pub limits: Limits,
+}
+
+/// How a tunnel ended.
+#[derive(Clone, Copy, Debug)]
+pub struct TunnelEnd {
+    /// Why.
+    pub reason: CloseReason,
+    /// Whether the endpoint's side was reset, or is to be: the failure is passed on.
+    pub reset: bool,
+    /// Bytes carried from the client to the endpoint.
+    pub to_endpoint: u64,
+    /// Bytes carried from the endpoint to the client.
+    pub to_client: u64,
+    client_closed: bool,
+}
+
+impl TunnelEnd {
+    /// What the close policy needs to know.
+    pub fn client_state(&self) -> ClientState {
+        ClientState {
+            peer_closed: self.client_closed,
+            announced_last: false,
+            cut: self.reset,
+        }
+    }
+}
+
+/// One direction.
+#[derive(Debug, Default)]
+struct Flow {
+    buffer: Option<Lent>,
+    ended: bool,
+    finished: bool,
+    bytes: u64,
+}
+
+/// Which socket failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Source,
+    Target,
+}
+
+impl<C: Socket, U: Socket> Tunnel<'_, C, U> {
+    /// Carries bytes until both sides have sent FIN, one fails, or a deadline passes. The arguments
+    /// are what was read of each side already.
+    pub async fn run(mut self, from_client: Lent, from_endpoint: Lent) -> TunnelEnd {
+        let mut up = Flow::starting_with(from_client);
+        let mut down = Flow::starting_with(from_endpoint);
+        let mut half_close = HalfClose::new(self.limits, Instant::now());
+        self.timer.set(half_close.due());
+        let (reason, reset) = poll_fn(|cx| self.poll(cx, &mut up, &mut down, &mut half_close)).await;
+        TunnelEnd { reason, reset, to_endpoint: up.bytes, to_client: down.bytes, client_closed: up.ended }
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        up: &mut Flow,
+        down: &mut Flow,
+        half_close: &mut HalfClose,
+    ) -> Poll<(CloseReason, bool)> {
+        let before = (up.bytes, down.bytes, up.ended, down.ended);
+        if let Poll::Ready(Err(side)) = up.poll(cx, self.client, self.endpoint, self.buffers) {
+            return Poll::Ready(failed(side == Side::Source));
+        }
+        if let Poll::Ready(Err(side)) = down.poll(cx, self.endpoint, self.client, self.buffers) {
+            return Poll::Ready(failed(side == Side::Target));
+        }
+        if up.finished && down.finished {
+            return Poll::Ready((CloseReason::TunnelDone, false));
+        }
+        if (up.bytes, down.bytes, up.ended, down.ended) != before {
+            half_close.moved(up.ended, down.ended, Instant::now());
+            self.timer.set(half_close.due());
+        }
+        match self.timer.poll_expired(cx) {
+            true => Poll::Ready((half_close.reason(), false)),
+            false => Poll::Pending,
+        }
+    }
+}
+
+fn failed(client: bool) -> (CloseReason, bool) {
+    if client { (CloseReason::ClientReset, true) } else { (CloseReason::UpstreamFailed, true) }
+}
+
+impl Flow {
+    fn starting_with(buffer: Lent) -> Self {
+        Self { buffer: Some(buffer).filter(|buffer| !buffer.is_empty()), ..Self::default() }
+    }
+
+    /// Moves bytes on; ready when the source's FIN has been passed on. Holds a buffer only while it
+    /// has bytes.
+    fn poll<S: Socket, T: Socket>(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut S,
+        target: &mut T,
+        buffers: &Rc<BufferPool>,
+    ) -> Poll<Result<(), Side>> {
+        while !self.finished {
+            let mut buffer = self.buffer.take().unwrap_or_else(|| buffers.lend());
+            while !buffer.is_empty() {
+                match Pin::new(&mut *target).poll_write(cx, buffer.filled()) {
+                    Poll::Ready(Ok(count)) if count > 0 => {
+                        buffer.consume(count);
+                        self.bytes += count as u64;
+                    }
+                    Poll::Ready(_) => return Poll::Ready(Err(Side::Target)),
+                    Poll::Pending => {
+                        self.buffer = Some(buffer);
+                        return Poll::Pending;
+                    }
+                }
+            }
+            if self.ended {
+                drop(buffer);
+                ready!(poll_shutdown(target, cx)).map_err(|_| Side::Target)?;
+                self.finished = true;
+            } else {
+                match ready!(poll_read(source, cx, buffer.space())).map_err(|_| Side::Source)? {
+                    0 => self.ended = true,
+                    count => {
+                        buffer.advance(count);
+                        if buffer.is_full() {
+                            buffer.enlarge();
+                        }
+                        self.buffer = Some(buffer);
+                    }
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn poll_shutdown<T: Socket>(target: &mut T, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    match ready!(Pin::new(target).poll_shutdown(cx)) {
+        // The other side is gone altogether: there is nobody left to tell.
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
+        result => Poll::Ready(result),
+    }
+}

@@ -1,0 +1,121 @@
+//! The accept loop: never spins, never dies, and refuses with an answer.
+
+use super::backoff::{AcceptError, Backoff, classify};
+use crate::addr::ClientAddr;
+use crate::forward::dispatch;
+use crate::forward::exchange::Deadlines;
+use crate::forward::half_close::Limits;
+use crate::registry::ListenerState;
+use crate::session::Session;
+use crate::upstream::group::Group;
+use crate::worker::Worker;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// One listening address in one worker.
+#[derive(Debug)]
+pub struct Inlet {
+    /// The address, its configuration and its counters.
+    pub state: Arc<ListenerState>,
+    /// Where its sessions go.
+    pub group: Rc<Group>,
+}
+
+impl Inlet {
+    /// How long each side of an exchange may keep the other waiting.
+    pub fn deadlines(&self) -> Deadlines {
+        let (client, endpoint) = (&self.state.config.timeout, &self.group.state().config.timeout);
+        Deadlines {
+            client_body: client.body,
+            client_half_close: client.half_close,
+            response_head: endpoint.response_header,
+            endpoint_body: endpoint.body,
+        }
+    }
+
+    /// The deadlines of a tunnel.
+    pub fn tunnel_limits(&self) -> Limits {
+        let client = &self.state.config.timeout;
+        Limits {
+            idle: client.idle,
+            client_half_close: client.half_close,
+            endpoint_half_close: self.group.state().config.timeout.half_close,
+        }
+    }
+}
+
+/// Starts accepting on each socket. The tasks end when `drain` is cancelled and the accept queues
+/// are empty.
+///
+/// # Errors
+/// When a socket cannot be registered with the runtime.
+pub fn start(
+    worker: &Rc<Worker>,
+    listeners: Vec<(Arc<ListenerState>, std::net::TcpListener)>,
+    groups: &[Rc<Group>],
+    drain: &CancellationToken,
+) -> io::Result<Vec<JoinHandle<()>>> {
+    let mut tasks = Vec::with_capacity(listeners.len());
+    for (state, socket) in listeners {
+        let group = Rc::clone(&groups[state.config.upstream]);
+        let inlet = Rc::new(Inlet { state, group });
+        let socket = TcpListener::from_std(socket)?;
+        tasks.push(tokio::task::spawn_local(accept(Rc::clone(worker), inlet, socket, drain.clone())));
+    }
+    Ok(tasks)
+}
+
+async fn accept(worker: Rc<Worker>, inlet: Rc<Inlet>, socket: TcpListener, drain: CancellationToken) {
+    let mut backoff = Backoff::default();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            accepted = socket.accept() => accepted,
+            () = drain.cancelled() => break,
+        };
+        match accepted {
+            Ok((stream, client)) => {
+                backoff.reset();
+                admit(&worker, &inlet, stream, client);
+            }
+            Err(error) => rest(&worker, &inlet, &mut backoff, &error).await,
+        }
+    }
+    let mut cx = Context::from_waker(Waker::noop());
+    while let Poll::Ready(Ok((stream, client))) = socket.poll_accept(&mut cx) {
+        admit(&worker, &inlet, stream, client);
+    }
+}
+
+/// Opens a session for the client, or refuses it with an answer.
+fn admit(worker: &Rc<Worker>, inlet: &Rc<Inlet>, stream: TcpStream, client: SocketAddr) {
+    let client = ClientAddr(client);
+    match Session::open(&inlet.state, &worker.registry.budget, worker.index, client) {
+        Some(session) => dispatch::dispatch(worker, inlet, stream, session),
+        None => dispatch::refuse(worker, inlet, stream),
+    }
+}
+
+/// After an error of accept(2): goes on at once when only that connection was lost, rests when the
+/// process or the kernel is out of something.
+async fn rest(worker: &Rc<Worker>, inlet: &Rc<Inlet>, backoff: &mut Backoff, error: &io::Error) {
+    inlet.state.workers[worker.index].accept_errors.inc();
+    match classify(error) {
+        AcceptError::Connection => {}
+        AcceptError::Exhausted => {
+            let pause = backoff.next();
+            let listener = &inlet.state.config.name;
+            tracing::warn!(%listener, %error, ?pause, "cannot accept");
+            let timer = worker.timers.timer();
+            timer.set(Instant::now() + pause);
+            timer.expired().await;
+        }
+    }
+}

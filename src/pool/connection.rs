@@ -1,0 +1,229 @@
+//! One connection to an endpoint, from connect to close.
+
+use super::handover::Handover;
+use super::watch::{IdleWatch, WatchQueue};
+use crate::budget::Budget;
+use crate::close::policy::{self, EndpointClose};
+use crate::config::model::UpstreamClose;
+use crate::metrics::counters::EndpointCounters;
+use crate::reason::DiscardReason;
+use crate::registry::EndpointState;
+use crate::sys::sockopt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
+
+/// An established connection to an endpoint.
+#[derive(Debug)]
+pub struct Connection {
+    stream: TcpStream,
+    life: Life,
+    watch: IdleWatch,
+}
+
+/// What stays with a connection when it goes to another worker.
+#[derive(Debug)]
+pub struct Life {
+    /// When it was established.
+    pub opened: Instant,
+    /// How long connect(2) took.
+    pub connect_time: Duration,
+    /// When `pool.max_age` ends it.
+    pub retire_at: Option<Instant>,
+    /// Exchanges begun on it.
+    pub uses: u64,
+    /// When it is closed if it is still idle then.
+    pub expires: Instant,
+    slot: OpenSlot,
+}
+
+/// A connection on its way from one worker to another.
+#[derive(Debug)]
+pub struct Detached {
+    stream: std::net::TcpStream,
+    life: Life,
+}
+
+/// What an idle connection is found to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quiet {
+    /// Nothing has arrived.
+    Yes,
+    /// Something has: the connection must not be used again.
+    No(DiscardReason),
+}
+
+impl Connection {
+    /// A connection just established; what happens to it while idle is reported to `queue`.
+    pub fn new(stream: TcpStream, life: Life, queue: &Arc<WatchQueue>) -> Self {
+        Self { stream, life, watch: IdleWatch::new(Arc::clone(queue)) }
+    }
+
+    /// The socket.
+    pub fn stream(&mut self) -> &mut TcpStream {
+        &mut self.stream
+    }
+
+    /// Its history.
+    pub fn life(&self) -> &Life {
+        &self.life
+    }
+
+    /// Its history, to be written.
+    pub fn life_mut(&mut self) -> &mut Life {
+        &mut self.life
+    }
+
+    /// Whether anything happened while it was idle, as far as the runtime has heard.
+    pub fn was_disturbed(&self) -> bool {
+        self.watch.has_fired()
+    }
+
+    /// Watches the idle connection as `key`, and tells whether anything is there already.
+    pub fn watch_idle(&self, key: usize) -> Quiet {
+        let waker = self.watch.arm(key);
+        let mut cx = Context::from_waker(waker);
+        while self.stream.poll_read_ready(&mut cx).is_ready() {
+            if let Quiet::No(reason) = self.look() {
+                return Quiet::No(reason);
+            }
+        }
+        Quiet::Yes
+    }
+
+    /// Asks the kernel whether anything has arrived. A byte is taken: the connection is condemned.
+    fn look(&self) -> Quiet {
+        match self.stream.try_read(&mut [0; 1]) {
+            Ok(0) => Quiet::No(DiscardReason::EndpointClosed),
+            Ok(_) => Quiet::No(DiscardReason::UnexpectedBytes),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Quiet::Yes,
+            Err(_) => Quiet::No(DiscardReason::EndpointReset),
+        }
+    }
+
+    /// Why it must not be used any more at this instant, apart from what has arrived on it.
+    pub fn retired(&self, now: Instant, max_requests: u64) -> Option<DiscardReason> {
+        if self.life.retire_at.is_some_and(|at| at <= now) {
+            return Some(DiscardReason::MaxAge);
+        }
+        (max_requests > 0 && self.life.uses >= max_requests).then_some(DiscardReason::MaxRequests)
+    }
+
+    /// Closes it by the close policy and counts why.
+    pub fn close(self, reason: DiscardReason, how: UpstreamClose, counters: &EndpointCounters) {
+        counters.discards.inc(reason.index());
+        let peer_closed = matches!(reason, DiscardReason::EndpointClosed | DiscardReason::EndpointReset)
+            || self.look() == Quiet::No(DiscardReason::EndpointClosed);
+        // An unreadable queue counts as one that holds something: FIN loses nothing.
+        let unacknowledged = sockopt::unacknowledged(&self.stream).unwrap_or(usize::MAX);
+        match policy::endpoint(how, peer_closed, unacknowledged) {
+            EndpointClose::Reset { instead } => {
+                let done = sockopt::reset_on_close(&self.stream).is_ok();
+                match (instead, done) {
+                    (true, true) => counters.time_wait_avoided_total.inc(),
+                    (true, false) => counters.time_wait_caused_total.inc(),
+                    (false, _) => {}
+                }
+            }
+            EndpointClose::Fin { time_wait: true } => counters.time_wait_caused_total.inc(),
+            EndpointClose::Fin { time_wait: false } => {}
+        }
+    }
+
+    /// Its close will be an RST, whatever the policy says.
+    pub fn reset_on_close(&self) {
+        // On failure the policy decides.
+        let _ = sockopt::reset_on_close(&self.stream);
+    }
+
+    /// Takes it out of this worker's runtime.
+    ///
+    /// # Errors
+    /// When the runtime cannot deregister the socket; the connection is closed then.
+    pub fn detach(self) -> io::Result<Detached> {
+        Ok(Detached { stream: self.stream.into_std()?, life: self.life })
+    }
+}
+
+impl Detached {
+    /// Takes it into this worker's runtime.
+    ///
+    /// # Errors
+    /// When the runtime cannot register the socket; the connection is closed then.
+    pub fn attach(self, queue: &Arc<WatchQueue>) -> io::Result<Connection> {
+        Ok(Connection::new(TcpStream::from_std(self.stream)?, self.life, queue))
+    }
+}
+
+impl Life {
+    /// The life of a connection established at `now`.
+    pub fn new(slot: OpenSlot, now: Instant, connect_time: Duration, retire_at: Option<Instant>) -> Self {
+        Self { opened: now, connect_time, retire_at, uses: 0, expires: now, slot }
+    }
+
+    /// The endpoint that it leads to.
+    pub fn endpoint(&self) -> &Arc<EndpointState> {
+        &self.slot.endpoint
+    }
+}
+
+/// The right to one connection to an endpoint, under `max_connections` and the descriptor budget.
+#[derive(Debug)]
+pub struct OpenSlot {
+    endpoint: Arc<EndpointState>,
+    budget: Arc<Budget>,
+    handover: Arc<Handover>,
+}
+
+/// Why there is no slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoSlot {
+    /// `pool.max_connections` is reached.
+    MaxConnections,
+    /// The process has no descriptor left.
+    Descriptors,
+}
+
+impl OpenSlot {
+    /// Takes a slot. `max_connections` 0 is no limit.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn take(
+        endpoint: &Arc<EndpointState>,
+        budget: &Arc<Budget>,
+        handover: &Arc<Handover>,
+        max_connections: usize,
+    ) -> Result<Self, NoSlot> {
+        let open = endpoint.open.fetch_add(1, Relaxed);
+        if max_connections > 0 && open >= max_connections {
+            endpoint.open.fetch_sub(1, Relaxed);
+            return Err(NoSlot::MaxConnections);
+        }
+        if !budget.take_upstream() {
+            endpoint.open.fetch_sub(1, Relaxed);
+            return Err(NoSlot::Descriptors);
+        }
+        Ok(Self {
+            endpoint: Arc::clone(endpoint),
+            budget: Arc::clone(budget),
+            handover: Arc::clone(handover),
+        })
+    }
+}
+
+impl Drop for OpenSlot {
+    /// Gives the slot back and wakes whoever was refused one.
+    fn drop(&mut self) {
+        self.endpoint.open.fetch_sub(1, Relaxed);
+        self.budget.release_upstream();
+        for (worker, counters) in self.endpoint.workers.iter().enumerate() {
+            if counters.starved.get() > 0 {
+                self.handover.wake(worker);
+            }
+        }
+    }
+}

@@ -1,0 +1,418 @@
+//! One worker's connections to one endpoint: what is idle, and who waits.
+
+use super::connection::{Connection, Detached, Life, NoSlot, OpenSlot, Quiet};
+use super::handover::{Handover, Message};
+use super::idle::IdleList;
+use super::lease::Lease;
+use super::state::{State, transition};
+use super::waiters::{self, Waiters};
+use super::watch::WatchQueue;
+use crate::budget::Budget;
+use crate::config::model;
+use crate::metrics::counters::EndpointCounters;
+use crate::reason::DiscardReason;
+use crate::registry::EndpointState;
+use crate::timer::Timer;
+use crate::upstream::connect::ConnectError;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+/// What a waiting request is given.
+pub type Delivery = Result<Connection, ConnectError>;
+
+/// One worker's pool to one endpoint.
+#[derive(Debug)]
+pub struct Pool {
+    endpoint: Arc<EndpointState>,
+    upstream: Arc<model::Upstream>,
+    handover: Arc<Handover>,
+    budget: Arc<Budget>,
+    worker: usize,
+    watches: Arc<WatchQueue>,
+    idle: RefCell<IdleList<Connection>>,
+    waiters: RefCell<Waiters<Delivery>>,
+    /// Dials and questions to siblings under way: each will serve one waiter.
+    coming: Cell<usize>,
+    closed: Cell<bool>,
+    /// The last question to a sibling found nothing: dial rather than ask again.
+    asked_in_vain: Cell<bool>,
+    last_dial_failed: Cell<bool>,
+    /// When the keeper looks at the oldest idle connection again.
+    expiry: Timer,
+}
+
+/// How long an idle connection is kept, without a configured time or a hint: less than the 5 s
+/// after which common backends (Node.js, Apache) close.
+const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+
+impl Pool {
+    /// An empty pool.
+    pub fn new(
+        endpoint: Arc<EndpointState>,
+        upstream: Arc<model::Upstream>,
+        handover: Arc<Handover>,
+        budget: Arc<Budget>,
+        worker: usize,
+        expiry: Timer,
+    ) -> Self {
+        Self {
+            watches: WatchQueue::new(Arc::clone(&handover), worker),
+            endpoint,
+            upstream,
+            handover,
+            budget,
+            worker,
+            idle: RefCell::default(),
+            waiters: RefCell::default(),
+            coming: Cell::new(0),
+            closed: Cell::new(false),
+            asked_in_vain: Cell::new(false),
+            last_dial_failed: Cell::new(false),
+            expiry,
+        }
+    }
+
+    /// The endpoint.
+    pub fn endpoint(&self) -> &Arc<EndpointState> {
+        &self.endpoint
+    }
+
+    /// The configuration of the upstream.
+    pub fn config(&self) -> &Arc<model::Upstream> {
+        &self.upstream
+    }
+
+    /// This worker's counters for the endpoint.
+    pub fn counters(&self) -> &EndpointCounters {
+        &self.endpoint.workers[self.worker]
+    }
+
+    /// Waits until there is work for this pool's keeper: a sibling or an idle connection rang, or
+    /// the time set on [`Self::expiry`] came.
+    pub async fn called(&self) {
+        tokio::select! {
+            () = self.handover.rung(self.worker) => {}
+            () = self.expiry.expired() => {}
+        }
+    }
+
+    /// The keeper's alarm clock.
+    pub fn expiry(&self) -> &Timer {
+        &self.expiry
+    }
+
+    /// The freshest idle connection that is still good; what is not is closed on the way.
+    pub fn check_out(self: &Rc<Self>, now: Instant) -> Option<Lease> {
+        self.take_idle(now).map(|connection| Lease::new(connection, Rc::clone(self)))
+    }
+
+    /// Takes back a connection, counted as idle, whose exchange ended cleanly: for whoever waits,
+    /// else for the idle list.
+    pub fn take_back(self: &Rc<Self>, connection: Connection, now: Instant) {
+        match connection.retired(now, self.upstream.pool.max_requests) {
+            Some(reason) => self.drop_idle(connection, reason),
+            None if self.closed.get() => self.drop_idle(connection, DiscardReason::Drain),
+            None => self.place(connection, now),
+        }
+    }
+
+    /// Closes a connection that no gauge counts any more.
+    pub fn close(&self, connection: Connection, reason: DiscardReason) {
+        connection.close(reason, self.upstream.socket.close, self.counters());
+    }
+
+    /// Joins the queue for a connection. `None`: the queue is full.
+    pub fn join(self: &Rc<Self>) -> Option<Ticket> {
+        if self.unprovided() >= self.upstream.pool.wait_queue {
+            return None;
+        }
+        let key = self.waiters.borrow_mut().join();
+        self.publish();
+        Some(Ticket { pool: Rc::clone(self), key: Some(key) })
+    }
+
+    /// How many wait without a dial or a question under way for them.
+    pub fn unprovided(&self) -> usize {
+        self.waiters.borrow().waiting().saturating_sub(self.coming.get())
+    }
+
+    /// A sibling that has something idle, as far as its counters tell; none right after a question
+    /// that found nothing.
+    pub fn sibling_with_idle(&self) -> Option<usize> {
+        if self.asked_in_vain.take() {
+            return None;
+        }
+        let workers = self.endpoint.workers.iter().enumerate();
+        workers.filter(|(i, _)| *i != self.worker).find(|(_, w)| w.idle.get() > 0).map(|(i, _)| i)
+    }
+
+    /// Asks a sibling for an idle connection; the answer comes to the desk.
+    pub fn ask(&self, sibling: usize) {
+        self.coming.set(self.coming.get() + 1);
+        self.handover.send(sibling, Message::Ask { from: self.worker });
+    }
+
+    /// A slot for a dial. [`Self::dial_ended`] must follow.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn begin_dial(&self) -> Result<OpenSlot, NoSlot> {
+        let max = self.upstream.pool.max_connections;
+        let slot = OpenSlot::take(&self.endpoint, &self.budget, &self.handover, max)?;
+        self.coming.set(self.coming.get() + 1);
+        transition(self.counters(), State::Absent, State::Connecting);
+        Ok(slot)
+    }
+
+    /// A dial ended: the connection goes to whoever waits, or is kept; an error goes to a waiter
+    /// that nothing else is under way for.
+    pub fn dial_ended(self: &Rc<Self>, result: Result<(tokio::net::TcpStream, Life), ConnectError>) {
+        self.coming.set(self.coming.get() - 1);
+        self.last_dial_failed.set(result.is_err());
+        match result {
+            Ok((stream, life)) => {
+                transition(self.counters(), State::Connecting, State::Idle);
+                let connection = Connection::new(stream, life, &self.watches);
+                self.take_back(connection, Instant::now());
+            }
+            Err(error) => {
+                transition(self.counters(), State::Connecting, State::Absent);
+                if self.unprovided() > 0 {
+                    self.fail_one(error);
+                }
+            }
+        }
+        self.publish();
+    }
+
+    /// Tells the longest waiter that nothing will come.
+    pub fn fail_one(&self, error: ConnectError) {
+        // Nobody waiting any more is nobody to tell.
+        let _ = self.waiters.borrow_mut().give(Err(error));
+        self.publish();
+    }
+
+    /// Deals with what siblings left at the desk and with idle connections that were disturbed.
+    pub fn look_after(self: &Rc<Self>, now: Instant) {
+        for message in self.handover.take(self.worker) {
+            self.read_message(message, now);
+        }
+        for key in self.watches.take() {
+            let verdict = self.idle.borrow().get(key).map(|connection| connection.watch_idle(key));
+            if let Some(Quiet::No(reason)) = verdict {
+                self.evict(key, reason);
+            }
+        }
+    }
+
+    /// Closes what has been idle for too long; returns when to look again.
+    pub fn expire(&self, now: Instant) -> Option<Instant> {
+        loop {
+            let expires = self.idle.borrow().oldest().map(|connection| connection.life().expires)?;
+            if expires > now {
+                return Some(expires);
+            }
+            let oldest = self.idle.borrow_mut().pop_oldest();
+            if let Some(connection) = oldest {
+                let retired = connection.retired(now, self.upstream.pool.max_requests);
+                self.drop_idle(connection, retired.unwrap_or(DiscardReason::IdleTimeout));
+            }
+        }
+    }
+
+    /// How many connections are wanted to keep `min_idle` warm in this worker.
+    pub fn cold(&self) -> usize {
+        let (workers, min) = (self.endpoint.workers.len(), self.upstream.pool.min_idle);
+        let share = min / workers + usize::from(self.worker < min % workers);
+        match self.closed.get() {
+            true => 0,
+            false => share.saturating_sub(self.idle.borrow().len() + self.coming.get()),
+        }
+    }
+
+    /// Whether the last dial from here failed.
+    pub fn last_dial_failed(&self) -> bool {
+        self.last_dial_failed.get()
+    }
+
+    /// The endpoint announced how long it keeps idle connections.
+    pub fn note_keep_alive(&self, timeout: Duration) {
+        let ms = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
+        if self.endpoint.keep_alive_hint_ms.load(Relaxed) != ms {
+            self.endpoint.keep_alive_hint_ms.store(ms, Relaxed);
+        }
+    }
+
+    /// Closes everything idle, now and from now on.
+    pub fn shut(&self) {
+        self.closed.set(true);
+        while let Some(connection) = self.pop_idle() {
+            self.drop_idle(connection, DiscardReason::Drain);
+        }
+    }
+
+    /// How long an idle connection is kept.
+    pub fn idle_timeout(&self) -> Duration {
+        let hint = Duration::from_millis(self.endpoint.keep_alive_hint_ms.load(Relaxed).into());
+        match self.upstream.pool.idle_timeout {
+            Some(configured) => configured,
+            None if hint.is_zero() => DEFAULT_IDLE_TIMEOUT,
+            None => hint.saturating_sub(Duration::from_secs(1)).max(hint / 2),
+        }
+    }
+
+    fn take_idle(&self, now: Instant) -> Option<Connection> {
+        while let Some(connection) = self.pop_idle() {
+            let mut reason = connection.retired(now, self.upstream.pool.max_requests);
+            if reason.is_none() && connection.was_disturbed() {
+                reason = match connection.watch_idle(usize::MAX) {
+                    Quiet::Yes => None,
+                    Quiet::No(reason) => Some(reason),
+                };
+            }
+            match reason {
+                None => return Some(connection),
+                Some(reason) => self.drop_idle(connection, reason),
+            }
+        }
+        None
+    }
+
+    /// The newest idle connection. A function of its own, so that no borrow outlives it.
+    fn pop_idle(&self) -> Option<Connection> {
+        self.idle.borrow_mut().pop()
+    }
+
+    fn place(self: &Rc<Self>, connection: Connection, now: Instant) {
+        let given = self.waiters.borrow_mut().give(Ok(connection));
+        self.publish();
+        let Err(Ok(connection)) = given else { return };
+        if let Some(sibling) = self.starved_sibling() {
+            if let Some(detached) = self.detach(connection) {
+                self.handover.send(sibling, Message::Gift(detached));
+            }
+            return;
+        }
+        match self.has_room() {
+            true => self.keep(connection, now),
+            false => self.drop_idle(connection, DiscardReason::PoolFull),
+        }
+    }
+
+    fn keep(&self, mut connection: Connection, now: Instant) {
+        let life = connection.life_mut();
+        let until = now + self.upstream.pool.idle_timeout.unwrap_or_else(|| self.idle_timeout());
+        life.expires = life.retire_at.map_or(until, |at| at.min(until));
+        let mut idle = self.idle.borrow_mut();
+        match connection.watch_idle(idle.next_key()) {
+            Quiet::Yes => {
+                if idle.is_empty() {
+                    self.expiry.set(connection.life().expires);
+                }
+                idle.push(connection);
+            }
+            Quiet::No(reason) => self.drop_idle(connection, reason),
+        }
+    }
+
+    /// Whether one more may be idle: within this worker's share, or what the others leave free.
+    fn has_room(&self) -> bool {
+        let max = self.upstream.pool.max_idle;
+        self.idle.borrow().len() < max / self.endpoint.workers.len()
+            || self.endpoint.gauge(|w| &w.idle) <= max as u64
+    }
+
+    fn starved_sibling(&self) -> Option<usize> {
+        if self.upstream.pool.max_connections == 0 {
+            return None;
+        }
+        let workers = self.endpoint.workers.iter().enumerate();
+        workers.filter(|(i, _)| *i != self.worker).find(|(_, w)| w.starved.get() > 0).map(|(i, _)| i)
+    }
+
+    fn read_message(self: &Rc<Self>, message: Message, now: Instant) {
+        match message {
+            Message::Ask { from } => {
+                let spare = self.take_idle(now).and_then(|connection| self.detach(connection));
+                self.handover.send(from, Message::Answer(spare));
+            }
+            Message::Answer(answer) => {
+                self.coming.set(self.coming.get() - 1);
+                self.asked_in_vain.set(answer.is_none());
+                if let Some(detached) = answer {
+                    self.adopt(detached, now);
+                }
+                self.publish();
+            }
+            Message::Gift(detached) => self.adopt(detached, now),
+        }
+    }
+
+    fn adopt(self: &Rc<Self>, detached: Detached, now: Instant) {
+        // A socket that the runtime cannot register is closed; the waiter is provided for anew.
+        if let Ok(connection) = detached.attach(&self.watches) {
+            transition(self.counters(), State::Absent, State::Idle);
+            self.counters().taken_over_total.inc();
+            self.take_back(connection, now);
+        }
+    }
+
+    /// Takes a connection out of this worker; one that the runtime cannot let go of is closed.
+    fn detach(&self, connection: Connection) -> Option<Detached> {
+        transition(self.counters(), State::Idle, State::Absent);
+        connection.detach().ok()
+    }
+
+    fn evict(&self, key: usize, reason: DiscardReason) {
+        let evicted = self.idle.borrow_mut().remove(key);
+        if let Some(connection) = evicted {
+            self.drop_idle(connection, reason);
+        }
+    }
+
+    fn drop_idle(&self, connection: Connection, reason: DiscardReason) {
+        transition(self.counters(), State::Idle, State::Absent);
+        self.close(connection, reason);
+    }
+
+    /// Publishes how many wait, for the statistics and for the siblings.
+    fn publish(&self) {
+        let counters = self.counters();
+        counters.waiting.set(self.waiters.borrow().waiting() as u64);
+        counters.starved.set(self.unprovided() as u64);
+    }
+}
+
+/// A place in the queue for a connection; given up when dropped.
+#[derive(Debug)]
+pub struct Ticket {
+    pool: Rc<Pool>,
+    key: Option<waiters::Key>,
+}
+
+impl Ticket {
+    /// The connection, or why there is none.
+    pub fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<Lease, ConnectError>> {
+        let Some(key) = self.key else { return Poll::Pending };
+        let polled = self.pool.waiters.borrow_mut().poll(key, cx.waker());
+        polled.map(|delivery| {
+            self.key = None;
+            delivery.map(|connection| Lease::new(connection, Rc::clone(&self.pool)))
+        })
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let Some(key) = self.key else { return };
+        let given = self.pool.waiters.borrow_mut().leave(key);
+        self.pool.publish();
+        if let Some(Ok(connection)) = given {
+            self.pool.take_back(connection, Instant::now());
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! A connection in use.
+
+use super::endpoint_pool::Pool;
+use super::{Connection, state};
+use crate::reason::DiscardReason;
+use std::rc::Rc;
+use std::time::Instant;
+
+/// The exclusive use of one connection.
+///
+/// Only [`Lease::release`] gives it back to the pool. A lease that is dropped in any other way (a
+/// client that left, a cancelled session) closes its connection: nobody can tell what is still on
+/// its way there.
+#[derive(Debug)]
+pub struct Lease {
+    connection: Option<Connection>,
+    pool: Rc<Pool>,
+    reused: bool,
+}
+
+impl Lease {
+    /// Leases a connection that the pool has counted as idle.
+    pub(super) fn new(mut connection: Connection, pool: Rc<Pool>) -> Self {
+        state::transition(pool.counters(), state::State::Idle, state::State::Leased);
+        let reused = connection.life().uses > 0;
+        connection.life_mut().uses += 1;
+        if reused {
+            pool.counters().reused_total.inc();
+        }
+        Self { connection: Some(connection), pool, reused }
+    }
+
+    /// The connection.
+    pub fn connection(&mut self) -> &mut Connection {
+        self.connection.as_mut().expect("a lease has its connection until it ends")
+    }
+
+    /// Whether the connection carried an exchange before this one.
+    pub fn is_reused(&self) -> bool {
+        self.reused
+    }
+
+    /// The pool that the connection belongs to.
+    pub fn pool(&self) -> &Rc<Pool> {
+        &self.pool
+    }
+
+    /// Gives the connection back: the exchange ended cleanly on both sides.
+    pub fn release(mut self, now: Instant) {
+        if let Some(connection) = self.connection.take() {
+            state::transition(self.pool.counters(), state::State::Leased, state::State::Idle);
+            self.pool.take_back(connection, now);
+        }
+    }
+
+    /// How long connecting took.
+    pub fn connect_time(&self) -> std::time::Duration {
+        self.connection.as_ref().map(|connection| connection.life().connect_time).unwrap_or_default()
+    }
+
+    /// Closes the connection, which was one side of a tunnel; `reset` passes on the other side's.
+    pub fn end_tunnel(mut self, reset: bool) {
+        if reset && let Some(connection) = &self.connection {
+            connection.reset_on_close();
+        }
+        self.end(DiscardReason::Tunnel);
+    }
+
+    /// Closes the connection.
+    pub fn discard(mut self, reason: DiscardReason) {
+        self.end(reason);
+    }
+
+    fn end(&mut self, reason: DiscardReason) {
+        if let Some(connection) = self.connection.take() {
+            state::transition(self.pool.counters(), state::State::Leased, state::State::Absent);
+            self.pool.close(connection, reason);
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.end(DiscardReason::Aborted);
+    }
+}

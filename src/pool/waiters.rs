@@ -1,0 +1,140 @@
+//! The queue of those who wait for something, first come first served (pure).
+
+use slab::Slab;
+use std::collections::VecDeque;
+use std::task::{Poll, Waker};
+
+/// A place in the queue; valid until the waiter has its delivery or gives up.
+pub type Key = usize;
+
+/// Waiters in the order of their arrival, each with what it was given.
+#[derive(Debug)]
+pub struct Waiters<T> {
+    places: Slab<Place<T>>,
+    /// Keys of those that have been given nothing yet. One that gave up stays here until its turn;
+    /// the generation tells it from a newcomer in its place.
+    order: VecDeque<(Key, u64)>,
+    waiting: usize,
+    generation: u64,
+}
+
+#[derive(Debug)]
+struct Place<T> {
+    generation: u64,
+    given: Option<T>,
+    waker: Option<Waker>,
+}
+
+impl<T> Waiters<T> {
+    /// An empty queue.
+    pub fn new() -> Self {
+        Self { places: Slab::new(), order: VecDeque::new(), waiting: 0, generation: 0 }
+    }
+
+    /// How many have been given nothing yet.
+    pub fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// Joins the queue.
+    pub fn join(&mut self) -> Key {
+        self.generation += 1;
+        let key = self.places.insert(Place { generation: self.generation, given: None, waker: None });
+        self.order.push_back((key, self.generation));
+        self.waiting += 1;
+        key
+    }
+
+    /// Gives `value` to whoever has waited longest; back, if nobody waits.
+    pub fn give(&mut self, value: T) -> Result<(), T> {
+        while let Some((key, generation)) = self.order.pop_front() {
+            let place = self.places.get_mut(key).filter(|place| place.generation == generation);
+            let Some(place) = place else { continue };
+            place.given = Some(value);
+            self.waiting -= 1;
+            if let Some(waker) = place.waker.take() {
+                waker.wake();
+            }
+            return Ok(());
+        }
+        Err(value)
+    }
+
+    /// What this waiter was given; it leaves the queue with it.
+    pub fn poll(&mut self, key: Key, waker: &Waker) -> Poll<T> {
+        let place = &mut self.places[key];
+        match place.given.take() {
+            Some(value) => {
+                self.places.remove(key);
+                Poll::Ready(value)
+            }
+            None => {
+                place.waker = Some(waker.clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Leaves the queue, with what was given and not yet taken.
+    pub fn leave(&mut self, key: Key) -> Option<T> {
+        let place = self.places.remove(key);
+        if place.given.is_none() {
+            self.waiting -= 1;
+            if self.waiting == 0 {
+                self.order.clear();
+            }
+        }
+        place.given
+    }
+}
+
+impl<T> Default for Waiters<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn poll(waiters: &mut Waiters<u32>, key: Key) -> Poll<u32> {
+        waiters.poll(key, Waker::noop())
+    }
+
+    #[test]
+    fn first_come_first_served() {
+        let mut waiters = Waiters::new();
+        assert_eq!(waiters.give(0), Err(0));
+        let (a, b) = (waiters.join(), waiters.join());
+        assert_eq!(waiters.give(1), Ok(()));
+        assert_eq!(waiters.waiting(), 1);
+        assert_eq!(poll(&mut waiters, b), Poll::Pending);
+        assert_eq!(poll(&mut waiters, a), Poll::Ready(1));
+        assert_eq!(waiters.give(2), Ok(()));
+        assert_eq!(poll(&mut waiters, b), Poll::Ready(2));
+        assert_eq!(waiters.give(3), Err(3));
+    }
+
+    #[test]
+    fn one_that_left_is_passed_over_even_when_its_place_is_taken_again() {
+        let mut waiters = Waiters::new();
+        let (a, b) = (waiters.join(), waiters.join());
+        assert_eq!(waiters.leave(a), None);
+        let c = waiters.join();
+        assert_eq!(c, a, "the slab gives the place out again");
+        assert_eq!(waiters.give(1), Ok(()));
+        assert_eq!(poll(&mut waiters, b), Poll::Ready(1));
+        assert_eq!(waiters.give(2), Ok(()));
+        assert_eq!(poll(&mut waiters, c), Poll::Ready(2));
+    }
+
+    #[test]
+    fn what_was_given_but_not_taken_is_handed_back() {
+        let mut waiters = Waiters::new();
+        let a = waiters.join();
+        assert_eq!(waiters.give(7), Ok(()));
+        assert_eq!(waiters.leave(a), Some(7));
+        assert_eq!(waiters.waiting(), 0);
+    }
+}

@@ -1,0 +1,285 @@
+//! Starts everything or nothing, and ends it in order: listeners first, then what runs, then the
+//! rest.
+
+use crate::admin::{self, AdminSocket, AdminState};
+use crate::budget::Budget;
+use crate::config::model::Config;
+use crate::listener::bind::{self, BindError, Bound};
+use crate::observe::access_log::AccessLog;
+use crate::pool::handover::Handover;
+use crate::registry::{EndpointState, ListenerState, Registry, UpstreamState};
+use crate::sys::limits;
+use crate::upstream::group::Shared;
+use crate::upstream::health::Health;
+use crate::worker;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime};
+use tokio_util::sync::CancellationToken;
+
+/// The running proxy. Everything runs on threads of its own.
+#[derive(Debug)]
+pub struct Supervisor {
+    registry: Arc<Registry>,
+    admin_address: Option<SocketAddr>,
+    tokens: Tokens,
+    workers: Vec<JoinHandle<io::Result<()>>>,
+    control: JoinHandle<()>,
+}
+
+/// What ends things.
+#[derive(Clone, Debug)]
+struct Tokens {
+    registry: Arc<Registry>,
+    drain: CancellationToken,
+    stop: CancellationToken,
+    /// Cancelled when the workers have ended.
+    over: CancellationToken,
+}
+
+/// Why the proxy did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Listeners that could not be bound; nothing is bound.
+    #[error("{}", lines(.0))]
+    Bind(Vec<BindError>),
+    /// The admin server could not be bound.
+    #[error("{0}")]
+    Admin(admin::BindError),
+    /// The access log could not be opened.
+    #[error("access log: {0}")]
+    AccessLog(io::Error),
+    /// A thread or a runtime could not be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
+}
+
+/// How a drain went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DrainReport {
+    /// Sessions that were cut because `runtime.shutdown_timeout` passed, or by [`Supervisor::stop`].
+    pub cut: u64,
+}
+
+impl Supervisor {
+    /// Binds all listeners and the admin address, and starts the workers. On an error nothing is
+    /// left bound or running.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub fn start(config: Config) -> Result<Self, StartError> {
+        let bound = bind::bind_all(&config).map_err(StartError::Bind)?;
+        let socket = admin::bind(&config.admin.listen).map_err(StartError::Admin)?;
+        let access_log = AccessLog::open(&config.log).map_err(StartError::AccessLog)?;
+        let budget = Arc::new(Budget::new(nofile(), fixed_descriptors(&config, &bound)));
+        let (registry, sockets) = registry(&config, bound, budget);
+        let registry = Arc::new(registry);
+        let upstreams = shared(&registry, config.runtime.workers);
+        let tokens = Tokens::new(&registry);
+        let admin_address = socket.local_addr();
+        let workers = start_workers(&registry, sockets, &upstreams, access_log, &tokens)?;
+        let control = start_control(config, socket, &registry, &tokens)?;
+        Ok(Self { registry, admin_address, tokens, workers, control })
+    }
+
+    /// What runs, and its counters.
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// Where the admin server listens; `None` for a Unix socket.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin_address
+    }
+
+    /// Begins the drain: the listeners close, what runs goes on until `runtime.shutdown_timeout`.
+    pub fn drain(&self) {
+        self.tokens.begin_drain();
+    }
+
+    /// Ends at once.
+    pub fn stop(&self) {
+        self.tokens.stop.cancel();
+    }
+
+    /// Waits until everything has ended.
+    pub fn wait(self) -> DrainReport {
+        let mut failed = false;
+        for worker in self.workers {
+            failed |= !matches!(worker.join(), Ok(Ok(())));
+        }
+        if failed {
+            tracing::error!("a worker ended with an error");
+        }
+        let cut = self.registry.listeners.iter().map(|l| l.gauge(|w| &w.sessions)).sum();
+        self.tokens.over.cancel();
+        // The control thread has no result; if it panicked, there is nothing left to wait for.
+        let _ = self.control.join();
+        DrainReport { cut }
+    }
+}
+
+impl Tokens {
+    fn new(registry: &Arc<Registry>) -> Self {
+        Self {
+            registry: Arc::clone(registry),
+            drain: CancellationToken::new(),
+            stop: CancellationToken::new(),
+            over: CancellationToken::new(),
+        }
+    }
+
+    fn begin_drain(&self) {
+        self.registry.draining.store(true, Relaxed);
+        self.drain.cancel();
+    }
+}
+
+fn lines(errors: &[BindError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// RLIMIT_NOFILE; where it cannot be read, the 1,024 that POSIX systems start with.
+fn nofile() -> usize {
+    let raised = limits::raise_nofile().map(|(_, now)| now).unwrap_or(1024);
+    usize::try_from(raised).unwrap_or(usize::MAX)
+}
+
+/// Descriptors that are taken for good: listening sockets, and three for each runtime (epoll, its
+/// waker, its signal pipe), the control thread's included.
+fn fixed_descriptors(config: &Config, bound: &[Bound]) -> usize {
+    let sockets: usize = bound.iter().map(|bound| bound.sockets.len()).sum();
+    sockets + 3 * (config.runtime.workers + 1)
+}
+
+type Sockets = Vec<(Arc<ListenerState>, Vec<std::net::TcpListener>)>;
+
+fn registry(config: &Config, bound: Vec<Bound>, budget: Arc<Budget>) -> (Registry, Sockets) {
+    let workers = config.runtime.workers;
+    let mut sockets = Sockets::new();
+    for bound in bound {
+        let state = ListenerState {
+            address: bound.address,
+            config: bound.config,
+            backlog: bound.backlog,
+            workers: (0..workers).map(|_| Default::default()).collect(),
+            clients: Default::default(),
+        };
+        sockets.push((Arc::new(state), bound.sockets));
+    }
+    let upstreams = config.upstreams.iter().map(|config| {
+        let endpoints = config.endpoints.iter();
+        Arc::new(UpstreamState {
+            health: Health::new(config.endpoints.len(), &config.passive),
+            endpoints: endpoints.map(|endpoint| Arc::new(EndpointState::new(*endpoint, workers))).collect(),
+            config: Arc::clone(config),
+        })
+    });
+    let registry = Registry {
+        listeners: sockets.iter().map(|(state, _)| Arc::clone(state)).collect(),
+        upstreams: upstreams.collect(),
+        budget,
+        started: Instant::now(),
+        started_at: SystemTime::now(),
+        draining: AtomicBool::new(false),
+    };
+    (registry, sockets)
+}
+
+fn shared(registry: &Registry, workers: usize) -> Vec<Arc<Shared>> {
+    let share = |state: &Arc<UpstreamState>| {
+        let handovers = state.endpoints.iter().map(|_| Arc::new(Handover::new(workers)));
+        Arc::new(Shared { state: Arc::clone(state), handovers: handovers.collect() })
+    };
+    registry.upstreams.iter().map(share).collect()
+}
+
+/// Starts one thread a worker; each reports when it serves, or everything is stopped again.
+fn start_workers(
+    registry: &Arc<Registry>,
+    mut sockets: Sockets,
+    upstreams: &[Arc<Shared>],
+    access_log: Option<AccessLog>,
+    tokens: &Tokens,
+) -> Result<Vec<JoinHandle<io::Result<()>>>, StartError> {
+    let count = sockets.iter().map(|(_, sockets)| sockets.len()).max().unwrap_or(0);
+    let mut threads = Vec::with_capacity(count);
+    let (ready, is_ready) = mpsc::channel();
+    for index in 0..count {
+        let parts = worker::Parts {
+            index,
+            registry: Arc::clone(registry),
+            listeners: take_one_each(&mut sockets),
+            upstreams: upstreams.to_vec(),
+            access_log: access_log.clone(),
+            drain: tokens.drain.clone(),
+            stop: tokens.stop.clone(),
+            ready: ready.clone(),
+        };
+        let name = format!("worker-{index}");
+        match thread::Builder::new().name(name).spawn(move || parts.run()) {
+            Ok(thread) => threads.push(thread),
+            Err(error) => return Err(abandon(threads, tokens, error)),
+        }
+    }
+    drop(ready);
+    let started = is_ready.iter().take(count).count();
+    if started < count {
+        return Err(abandon(threads, tokens, io::Error::other("a worker did not start")));
+    }
+    Ok(threads)
+}
+
+fn take_one_each(sockets: &mut Sockets) -> Vec<(Arc<ListenerState>, std::net::TcpListener)> {
+    let mut taken = Vec::with_capacity(sockets.len());
+    for (state, sockets) in sockets {
+        taken.extend(sockets.pop().map(|socket| (Arc::clone(state), socket)));
+    }
+    taken
+}
+
+/// Stops what was started, and returns the worker's own error where there is one.
+fn abandon(threads: Vec<JoinHandle<io::Result<()>>>, tokens: &Tokens, error: io::Error) -> StartError {
+    tokens.stop.cancel();
+    let ended = threads.into_iter().filter_map(|thread| thread.join().ok()?.err());
+    StartError::Thread(ended.last().unwrap_or(error))
+}
+
+/// Starts the thread of the admin server, which also ends an overlong drain.
+fn start_control(
+    config: Config,
+    socket: AdminSocket,
+    registry: &Arc<Registry>,
+    tokens: &Tokens,
+) -> Result<JoinHandle<()>, StartError> {
+    let timeout = config.runtime.shutdown_timeout;
+    let drain = tokens.clone();
+    let state = Arc::new(AdminState::new(Arc::clone(registry), config, move || drain.begin_drain()));
+    let tokens_there = tokens.clone();
+    let started = tokio::runtime::Builder::new_current_thread().enable_all().build().and_then(|runtime| {
+        thread::Builder::new().name("control".into()).spawn(move || {
+            runtime.block_on(control(socket, state, tokens_there, timeout));
+        })
+    });
+    started.map_err(|error| {
+        tokens.stop.cancel();
+        StartError::Thread(error)
+    })
+}
+
+async fn control(socket: AdminSocket, state: Arc<AdminState>, tokens: Tokens, timeout: Duration) {
+    let (drain, stop, over) = (tokens.drain.clone(), tokens.stop.clone(), tokens.over.clone());
+    let end_drain = async move {
+        drain.cancelled().await;
+        tokio::time::sleep(timeout).await;
+        stop.cancel();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = admin::serve(socket, state, over.cancelled()) => {}
+        () = end_drain => {}
+    }
+}

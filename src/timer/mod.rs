@@ -1,0 +1,146 @@
+//! Deadlines of a worker: one wheel, one sleeping task, and handles that cost a store to move.
+
+pub mod wheel;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::Context;
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+use wheel::{Tick, TimerId, Wheel};
+
+/// The wheel's resolution. A deadline fires up to this much late, never early.
+pub const RESOLUTION: Duration = Duration::from_millis(16);
+
+/// The deadlines of one worker.
+#[derive(Debug)]
+pub struct Timers {
+    wheel: RefCell<Wheel>,
+    base: Instant,
+    sleeping_until: Cell<Tick>,
+    earlier: Notify,
+}
+
+impl Timers {
+    /// No deadlines; ticks count from `now`.
+    pub fn new(now: Instant) -> Rc<Self> {
+        Rc::new(Self {
+            wheel: RefCell::new(Wheel::new()),
+            base: now,
+            sleeping_until: Cell::new(Tick::MAX),
+            earlier: Notify::new(),
+        })
+    }
+
+    /// A timer that is not set.
+    pub fn timer(self: &Rc<Self>) -> Timer {
+        let id = self.wheel.borrow_mut().insert();
+        Timer { timers: Rc::clone(self), id }
+    }
+
+    /// Wakes every task that waits for one of these timers, so that it looks around: a drain began.
+    pub fn wake_all(&self) {
+        let wakers = self.wheel.borrow().wakers();
+        wakers.into_iter().for_each(std::task::Waker::wake);
+    }
+
+    /// Fires what is due, for as long as the worker runs.
+    pub async fn drive(self: Rc<Self>) {
+        loop {
+            let next = self.wheel.borrow().next_visit();
+            self.sleeping_until.set(next.unwrap_or(Tick::MAX));
+            match next {
+                None => self.earlier.notified().await,
+                Some(tick) => {
+                    tokio::select! {
+                        () = tokio::time::sleep_until(self.instant(tick).into()) => {}
+                        () = self.earlier.notified() => {}
+                    }
+                }
+            }
+            let now = self.floor(Instant::now());
+            let fired = self.wheel.borrow_mut().advance(now);
+            fired.into_iter().for_each(std::task::Waker::wake);
+        }
+    }
+
+    fn instant(&self, tick: Tick) -> Instant {
+        self.base + RESOLUTION * u32::try_from(tick).unwrap_or(u32::MAX)
+    }
+
+    fn floor(&self, at: Instant) -> Tick {
+        (at.saturating_duration_since(self.base).as_nanos() / RESOLUTION.as_nanos()) as Tick
+    }
+
+    fn set(&self, id: TimerId, at: Instant) {
+        let tick = self.floor(at) + 1;
+        self.wheel.borrow_mut().set(id, tick);
+        if tick < self.sleeping_until.get() {
+            self.sleeping_until.set(tick);
+            self.earlier.notify_one();
+        }
+    }
+}
+
+/// One deadline, which can be moved any number of times.
+#[derive(Debug)]
+pub struct Timer {
+    timers: Rc<Timers>,
+    id: TimerId,
+}
+
+impl Timer {
+    /// Moves the deadline to `at`. Later than before costs one store.
+    pub fn set(&self, at: Instant) {
+        self.timers.set(self.id, at);
+    }
+
+    /// No deadline.
+    pub fn clear(&self) {
+        self.timers.wheel.borrow_mut().clear(self.id);
+    }
+
+    /// Whether the deadline has passed since it was set; if not, the task is woken when it does.
+    pub fn poll_expired(&self, cx: &Context<'_>) -> bool {
+        self.timers.wheel.borrow_mut().poll_fired(self.id, cx.waker())
+    }
+
+    /// Waits for the deadline.
+    pub async fn expired(&self) {
+        std::future::poll_fn(|cx| match self.poll_expired(cx) {
+            true => std::task::Poll::Ready(()),
+            false => std::task::Poll::Pending,
+        })
+        .await
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        self.timers.wheel.borrow_mut().remove(self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn an_earlier_deadline_wakes_the_sleeping_driver() {
+        let local = tokio::task::LocalSet::new();
+        local
+            .run_until(async {
+                let timers = Timers::new(Instant::now());
+                tokio::task::spawn_local(Rc::clone(&timers).drive());
+                let (late, early) = (timers.timer(), timers.timer());
+                let start = Instant::now();
+                late.set(start + Duration::from_secs(60));
+                tokio::task::yield_now().await;
+                early.set(start + Duration::from_millis(40));
+                early.expired().await;
+                let waited = start.elapsed();
+                assert!(waited >= Duration::from_millis(40) && waited < Duration::from_secs(30));
+            })
+            .await;
+    }
+}

@@ -1,0 +1,119 @@
+//! Dialling an endpoint, and whose fault it is when that fails.
+
+use crate::addr::{EndpointAddr, SourceAddr};
+use crate::config::model::UpstreamSocket;
+use crate::reason::RejectReason;
+use crate::sys::sockopt;
+use crate::timer::Timer;
+use std::io;
+use std::time::Instant;
+use tokio::net::{TcpSocket, TcpStream};
+
+/// Why there is no connection.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The endpoint did not accept in time.
+    #[error("no answer within timeout.connect")]
+    Timeout,
+    /// The endpoint or the network to it refused.
+    #[error("{0}")]
+    Endpoint(io::ErrorKind),
+    /// This host lacked something: never the endpoint's fault, and no mark against its health.
+    #[error("local shortage: {0}")]
+    Local(Shortage),
+}
+
+/// What this host lacked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Shortage {
+    /// EMFILE, ENFILE, or the descriptor budget.
+    #[error("no descriptor left")]
+    Descriptors,
+    /// EADDRNOTAVAIL at connect(2): no source port left for this endpoint (ip(7)).
+    #[error("no source port left")]
+    SourcePorts,
+    /// ENOBUFS, ENOMEM.
+    #[error("no memory for a socket")]
+    Memory,
+}
+
+impl ConnectError {
+    /// The label under which a request that failed for it is answered.
+    pub fn reason(&self) -> RejectReason {
+        match self {
+            Self::Timeout => RejectReason::ConnectTimeout,
+            Self::Endpoint(_) => RejectReason::ConnectFailed,
+            Self::Local(Shortage::Descriptors) => RejectReason::Descriptors,
+            Self::Local(Shortage::SourcePorts) => RejectReason::SourcePorts,
+            Self::Local(Shortage::Memory) => RejectReason::Memory,
+        }
+    }
+
+    /// Whether this host lacked something.
+    pub fn is_local(&self) -> bool {
+        matches!(self, Self::Local(_))
+    }
+}
+
+impl From<io::Error> for ConnectError {
+    fn from(error: io::Error) -> Self {
+        match error.raw_os_error() {
+            Some(libc::EMFILE | libc::ENFILE) => Self::Local(Shortage::Descriptors),
+            Some(libc::EADDRNOTAVAIL) => Self::Local(Shortage::SourcePorts),
+            Some(libc::ENOBUFS | libc::ENOMEM) => Self::Local(Shortage::Memory),
+            Some(libc::ETIMEDOUT) => Self::Timeout,
+            _ => Self::Endpoint(error.kind()),
+        }
+    }
+}
+
+/// Opens a connection, giving up when `timer`, set by the caller, expires.
+///
+/// # Errors
+/// See [`ConnectError`].
+pub async fn connect(
+    endpoint: EndpointAddr,
+    options: &UpstreamSocket,
+    source: Option<SourceAddr>,
+    timer: &Timer,
+) -> Result<TcpStream, ConnectError> {
+    let socket: std::net::TcpStream = sockopt::upstream_socket(endpoint, options, source)?.into();
+    let connecting = TcpSocket::from_std_stream(socket).connect(endpoint.0);
+    tokio::select! {
+        biased;
+        connected = connecting => Ok(connected?),
+        () = timer.expired() => Err(ConnectError::Timeout),
+    }
+}
+
+/// When a connection established at `now` is too old, with 10 % of jitter so that connections
+/// opened together are not replaced together. `random` is any number.
+pub fn retire_at(max_age: std::time::Duration, now: Instant, random: u64) -> Option<Instant> {
+    let jitter = 900 + u32::try_from(random % 201).unwrap_or(0);
+    (!max_age.is_zero()).then(|| now + max_age / 1000 * jitter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_local_shortage_is_never_the_endpoints_fault() {
+        let local = [libc::EMFILE, libc::ENFILE, libc::EADDRNOTAVAIL, libc::ENOBUFS, libc::ENOMEM];
+        for errno in local {
+            assert!(ConnectError::from(io::Error::from_raw_os_error(errno)).is_local());
+        }
+        for errno in [libc::ECONNREFUSED, libc::ENETUNREACH, libc::EHOSTUNREACH, libc::ETIMEDOUT] {
+            assert!(!ConnectError::from(io::Error::from_raw_os_error(errno)).is_local());
+        }
+    }
+
+    #[test]
+    fn max_age_is_jittered_by_ten_percent() {
+        let (now, age) = (Instant::now(), Duration::from_secs(1000));
+        assert_eq!(retire_at(Duration::ZERO, now, 7), None);
+        assert_eq!(retire_at(age, now, 0), Some(now + Duration::from_secs(900)));
+        assert_eq!(retire_at(age, now, 200), Some(now + Duration::from_secs(1100)));
+    }
+}

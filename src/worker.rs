@@ -1,0 +1,183 @@
+//! One worker: a thread with its own runtime, listening sockets, sessions and pools. It shares
+//! nothing that it would have to lock while it forwards.
+
+use crate::buffer::BufferPool;
+use crate::forward::acquire;
+use crate::listener::accept;
+use crate::observe::access_log::AccessLog;
+use crate::registry::{ListenerState, Registry};
+use crate::timer::Timers;
+use crate::upstream::group::{Group, Shared};
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::{Arc, mpsc};
+use std::time::Instant;
+use tokio::sync::Notify;
+use tokio::task::LocalSet;
+use tokio_util::sync::CancellationToken;
+
+/// What the sessions of one worker share.
+#[derive(Debug)]
+pub struct Worker {
+    /// Its place among the workers.
+    pub index: usize,
+    /// Everything that runs.
+    pub registry: Arc<Registry>,
+    /// Free buffers.
+    pub buffers: Rc<BufferPool>,
+    /// Deadlines.
+    pub timers: Rc<Timers>,
+    /// Where finished exchanges are written down, if anywhere.
+    pub access_log: Option<AccessLog>,
+    draining: Cell<bool>,
+    sessions: Cell<usize>,
+    no_session: Notify,
+    refused: Cell<usize>,
+}
+
+/// Refused clients whose last bytes a worker reads at once; more are closed without. Together with
+/// the listening sockets they stay within the descriptors that the budget keeps back.
+const MAX_REFUSED: usize = 16;
+
+/// What a worker is made of, sent to its thread.
+#[derive(Debug)]
+pub struct Parts {
+    /// Its place among the workers.
+    pub index: usize,
+    /// Everything that runs.
+    pub registry: Arc<Registry>,
+    /// Its listening sockets, with what they belong to.
+    pub listeners: Vec<(Arc<ListenerState>, std::net::TcpListener)>,
+    /// The upstreams, in the order of the configuration.
+    pub upstreams: Vec<Arc<Shared>>,
+    /// The access log.
+    pub access_log: Option<AccessLog>,
+    /// When to begin to drain.
+    pub drain: CancellationToken,
+    /// When to end at once.
+    pub stop: CancellationToken,
+    /// Told once the worker accepts.
+    pub ready: mpsc::Sender<()>,
+}
+
+impl Parts {
+    /// Runs the worker on this thread until it has drained or is stopped.
+    ///
+    /// # Errors
+    /// When the runtime cannot be built or a listening socket cannot be registered with it.
+    pub fn run(self) -> std::io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let local = LocalSet::new();
+        local.block_on(&runtime, self.serve())
+    }
+
+    async fn serve(self) -> std::io::Result<()> {
+        let worker = Rc::new(Worker {
+            index: self.index,
+            registry: Arc::clone(&self.registry),
+            buffers: Rc::default(),
+            timers: Timers::new(Instant::now()),
+            access_log: self.access_log,
+            draining: Cell::new(false),
+            sessions: Cell::new(0),
+            no_session: Notify::new(),
+            refused: Cell::new(0),
+        });
+        tokio::task::spawn_local(Rc::clone(&worker.timers).drive());
+        let groups: Vec<Rc<Group>> =
+            self.upstreams.iter().map(|upstream| worker.group(Arc::clone(upstream))).collect();
+        let accepting = accept::start(&worker, self.listeners, &groups, &self.drain)?;
+        // Whoever started the worker waits for this, unless it gave up.
+        let _ = self.ready.send(());
+        tokio::select! {
+            () = self.stop.cancelled() => return Ok(()),
+            () = self.drain.cancelled() => {}
+        }
+        worker.draining.set(true);
+        // What waits in the accept queues is still served: closing the socket would reset it.
+        for task in accepting {
+            // An accept loop that panicked has nothing left to wait for.
+            let _ = task.await;
+        }
+        groups.iter().flat_map(|group| group.pools()).for_each(|pool| pool.shut());
+        worker.timers.wake_all();
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = worker.all_sessions_ended() => {}
+        }
+        Ok(())
+    }
+}
+
+impl Worker {
+    /// Whether sessions are to end after what they are doing.
+    pub fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Counts a session's task until the guard is dropped, so that a drain can wait for it.
+    pub fn count_session(self: &Rc<Self>) -> Counted {
+        self.sessions.set(self.sessions.get() + 1);
+        Counted(Rc::clone(self))
+    }
+
+    /// Counts a refused client until the guard is dropped; `None` when there are too many already.
+    pub fn count_refused(self: &Rc<Self>) -> Option<Refused> {
+        let refused = self.refused.get();
+        (refused < MAX_REFUSED).then(|| {
+            self.refused.set(refused + 1);
+            Refused(Rc::clone(self))
+        })
+    }
+
+    async fn all_sessions_ended(&self) {
+        while self.sessions.get() > 0 {
+            self.no_session.notified().await;
+        }
+    }
+
+    /// This worker's view of an upstream; what is to be kept warm is dialled from now on.
+    fn group(&self, upstream: Arc<Shared>) -> Rc<Group> {
+        let min_idle = upstream.state.config.pool.min_idle;
+        let endpoints = upstream.handovers.len();
+        let seed = random_seed();
+        let registry = Arc::clone(&self.registry);
+        let group = Rc::new(Group::new(upstream, registry, self.index, Rc::clone(&self.timers), seed));
+        if min_idle > 0 {
+            for endpoint in 0..endpoints {
+                acquire::pool(&group, endpoint);
+            }
+        }
+        group
+    }
+}
+
+/// A session's task while it runs.
+#[derive(Debug)]
+pub struct Counted(Rc<Worker>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let left = self.0.sessions.get() - 1;
+        self.0.sessions.set(left);
+        if left == 0 {
+            self.0.no_session.notify_one();
+        }
+    }
+}
+
+/// A refused client that is being closed.
+#[derive(Debug)]
+pub struct Refused(Rc<Worker>);
+
+impl Drop for Refused {
+    fn drop(&mut self) {
+        self.0.refused.set(self.0.refused.get() - 1);
+    }
+}
+
+/// A number that differs from worker to worker and from run to run.
+fn random_seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    RandomState::new().build_hasher().finish()
+}
