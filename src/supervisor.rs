@@ -79,9 +79,9 @@ impl Supervisor {
         let registry = Arc::new(registry);
         let upstreams = shared(&registry, config.runtime.workers);
         let tokens = Tokens::new(&registry);
-        let admin_address = socket.local_addr();
-        let workers = start_workers(&registry, sockets, &upstreams, access_log, &tokens)?;
-        let control = start_control(config, socket, &registry, &tokens)?;
+        let admin_address = socket.address();
+        let workers = start_workers(&registry, sockets, &upstreams, access_log.clone(), &tokens)?;
+        let control = start_control(config, socket, &registry, access_log, &tokens)?;
         Ok(Self { registry, admin_address, tokens, workers, control })
     }
 
@@ -253,11 +253,17 @@ fn start_control(
     config: Config,
     socket: AdminSocket,
     registry: &Arc<Registry>,
+    access_log: Option<AccessLog>,
     tokens: &Tokens,
 ) -> Result<JoinHandle<()>, StartError> {
     let timeout = config.runtime.shutdown_timeout;
     let drain = tokens.clone();
-    let state = Arc::new(AdminState::new(Arc::clone(registry), config, move || drain.begin_drain()));
+    let state = Arc::new(AdminState {
+        registry: Arc::clone(registry),
+        config: Arc::new(config),
+        access_log,
+        drain: Box::new(move || drain.begin_drain()),
+    });
     let tokens_there = tokens.clone();
     let started = tokio::runtime::Builder::new_current_thread().enable_all().build().and_then(|runtime| {
         thread::Builder::new().name("control".into()).spawn(move || {
@@ -279,7 +285,11 @@ async fn control(socket: AdminSocket, state: Arc<AdminState>, tokens: Tokens, ti
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        () = admin::serve(socket, state, over.cancelled()) => {}
+        ended = admin::serve(socket, state, over.cancelled()) => {
+            if let Err(error) = ended {
+                tracing::error!(%error, "the admin server has ended");
+            }
+        }
         () = end_drain => {}
     }
 }

@@ -206,7 +206,7 @@ impl Body {
             }
             Coding::UntilClose => out.body = available,
             Coding::ToChunks if available > 0 => {
-                out.head().extend_from_slice(chunk_head(available, &mut [0; 18]));
+                out.head().extend_from_slice(chunk_head(available as u64, &mut [0; 18]));
                 out.body = available;
                 out.tail = b"\r\n";
             }

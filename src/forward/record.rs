@@ -8,6 +8,7 @@ use crate::observe::access_log::{AccessLog, Entry};
 use crate::pool::{Lease, Pool};
 use crate::session::Session;
 use crate::worker::Worker;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 /// One request's times and bytes.
@@ -34,17 +35,17 @@ pub struct Record {
 struct Line {
     log: AccessLog,
     time: SystemTime,
-    /// The request line as it was sent on, without its version.
-    request: Box<[u8]>,
+    /// As they were sent on.
+    method: Vec<u8>,
+    target: Vec<u8>,
 }
 
 impl Record {
     /// A request whose rewritten head is `bytes`.
     pub fn begin(worker: &Worker, bytes: &[u8], now: Instant) -> Self {
-        let line = worker.access_log.as_ref().map(|log| Line {
-            log: log.clone(),
-            time: SystemTime::now(),
-            request: request_line(bytes).into(),
+        let line = worker.access_log.as_ref().map(|log| {
+            let (method, target) = request_line(bytes);
+            Line { log: log.clone(), time: SystemTime::now(), method: method.into(), target: target.into() }
         });
         Self {
             started: now,
@@ -110,10 +111,11 @@ impl Record {
         line.log.record(Entry {
             time: line.time,
             client: session.client().0,
-            listener: inlet.state.config.name.clone(),
-            upstream: inlet.group.state().config.name.clone(),
+            listener: Arc::clone(&inlet.state.config),
+            upstream: Arc::clone(&inlet.group.state().config),
             endpoint: self.endpoint.map(|endpoint| endpoint.0),
-            request: line.request,
+            method: line.method,
+            target: line.target,
             status,
             bytes_in: self.received,
             bytes_out: self.sent,
@@ -127,8 +129,7 @@ impl Record {
 }
 
 /// The method and the target of a rewritten head.
-fn request_line(head: &[u8]) -> &[u8] {
-    let end = memchr::memchr(b'\r', head).unwrap_or(head.len());
-    let line = &head[..end];
-    line.strip_suffix(b" HTTP/1.1").unwrap_or(line)
+fn request_line(head: &[u8]) -> (&[u8], &[u8]) {
+    let mut words = head.split(|byte| *byte == b' ');
+    (words.next().unwrap_or_default(), words.next().unwrap_or_default())
 }

@@ -1,6 +1,7 @@
 //! A TCP client's session: one connection to an endpoint, and a tunnel.
 
 use super::acquire;
+use super::client_ip::hash_ip;
 use super::tunnel::{Tunnel, TunnelEnd};
 use crate::close::linger;
 use crate::close::policy::{self, ClientState};
@@ -9,7 +10,6 @@ use crate::pool::Lease;
 use crate::reason::{CloseReason, RejectReason};
 use crate::session::Session;
 use crate::timer::Timer;
-use crate::upstream::balance::hash_ip;
 use crate::upstream::group::Choice;
 use crate::worker::{Counted, Worker};
 use std::rc::Rc;

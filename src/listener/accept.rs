@@ -82,10 +82,10 @@ async fn accept(worker: Rc<Worker>, inlet: Rc<Inlet>, socket: TcpListener, drain
         };
         match accepted {
             Ok((stream, client)) => {
-                backoff.reset();
+                backoff.succeeded();
                 admit(&worker, &inlet, stream, client);
             }
-            Err(error) => rest(&worker, &inlet, &mut backoff, &error).await,
+            Err(error) => recover(&worker, &inlet, &mut backoff, &error).await,
         }
     }
     let mut cx = Context::from_waker(Waker::noop());
@@ -105,12 +105,12 @@ fn admit(worker: &Rc<Worker>, inlet: &Rc<Inlet>, stream: TcpStream, client: Sock
 
 /// After an error of accept(2): goes on at once when only that connection was lost, rests when the
 /// process or the kernel is out of something.
-async fn rest(worker: &Rc<Worker>, inlet: &Rc<Inlet>, backoff: &mut Backoff, error: &io::Error) {
+async fn recover(worker: &Rc<Worker>, inlet: &Rc<Inlet>, backoff: &mut Backoff, error: &io::Error) {
     inlet.state.workers[worker.index].accept_errors.inc();
     match classify(error) {
         AcceptError::Connection => {}
-        AcceptError::Exhausted => {
-            let pause = backoff.next();
+        AcceptError::Exhausted | AcceptError::Fatal => {
+            let pause = backoff.failed();
             let listener = &inlet.state.config.name;
             tracing::warn!(%listener, %error, ?pause, "cannot accept");
             let timer = worker.timers.timer();

@@ -12,7 +12,7 @@ use crate::sys::sockopt;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::{Context, Poll};
+use std::task::Context;
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 

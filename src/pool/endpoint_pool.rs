@@ -45,10 +45,6 @@ pub struct Pool {
     expiry: Timer,
 }
 
-/// How long an idle connection is kept, without a configured time or a hint: less than the 5 s
-/// after which common backends (Node.js, Apache) close.
-const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(4);
-
 impl Pool {
     /// An empty pool.
     pub fn new(
@@ -257,12 +253,7 @@ impl Pool {
 
     /// How long an idle connection is kept.
     pub fn idle_timeout(&self) -> Duration {
-        let hint = Duration::from_millis(self.endpoint.keep_alive_hint_ms.load(Relaxed).into());
-        match self.upstream.pool.idle_timeout {
-            Some(configured) => configured,
-            None if hint.is_zero() => DEFAULT_IDLE_TIMEOUT,
-            None => hint.saturating_sub(Duration::from_secs(1)).max(hint / 2),
-        }
+        self.endpoint.idle_timeout(&self.upstream.pool).0
     }
 
     fn take_idle(&self, now: Instant) -> Option<Connection> {
@@ -305,7 +296,7 @@ impl Pool {
 
     fn keep(&self, mut connection: Connection, now: Instant) {
         let life = connection.life_mut();
-        let until = now + self.upstream.pool.idle_timeout.unwrap_or_else(|| self.idle_timeout());
+        let until = now + self.idle_timeout();
         life.expires = life.retire_at.map_or(until, |at| at.min(until));
         let mut idle = self.idle.borrow_mut();
         match connection.watch_idle(idle.next_key()) {
