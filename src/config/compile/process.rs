@@ -1,0 +1,78 @@
+//! What concerns the process as a whole: `[runtime]`, `[admin]`, `[log]`.
+
+use super::secs;
+use crate::config::address;
+use crate::config::diagnostic::{Fault, Problems};
+use crate::config::model::{AccessLog, Admin, AdminListen, Log, LogFormat, Runtime};
+use crate::config::section::Section;
+use crate::config::suggest::closest;
+use crate::config::values::{duration, number, one_of, or_word, shown, text, word};
+use config::Value;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use tracing_subscriber::EnvFilter;
+
+/// More threads than any host has cores are a slip of the pen.
+const WORKERS_MAX: i64 = 1024;
+const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9900);
+
+pub(super) fn runtime(root: &Section<'_>, cores: usize, problems: &mut Problems) -> Runtime {
+    let section = root.section("runtime");
+    let workers = section.read("workers", problems, or_word("auto", number(1..=WORKERS_MAX)));
+    Runtime {
+        workers: workers.flatten().unwrap_or_else(|| cores.clamp(1, WORKERS_MAX as usize)),
+        shutdown_timeout: section.read("shutdown_timeout", problems, duration).unwrap_or(secs(30)),
+    }
+}
+
+pub(super) fn admin(root: &Section<'_>, problems: &mut Problems) -> Admin {
+    let listen = root.section("admin").read("listen", problems, address::admin);
+    Admin { listen: listen.unwrap_or(AdminListen::Tcp(ADMIN)) }
+}
+
+pub(super) fn log(root: &Section<'_>, problems: &mut Problems) -> Log {
+    let section = root.section("log");
+    let format = word(&[("text", LogFormat::Text), ("json", LogFormat::Json)]);
+    Log {
+        level: section.read("level", problems, level).unwrap_or_else(|| "info".to_owned()),
+        format: section.read("format", problems, format).unwrap_or(LogFormat::Text),
+        access: section.read("access", problems, access).unwrap_or(AccessLog::Off),
+    }
+}
+
+/// `EnvFilter` takes a word that is no level for the name of a module, and would then log nothing:
+/// a bare word has to be a level here.
+fn level(value: &Value) -> Result<String, Fault> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let directives = text(value)?;
+    let bare = |directive: &&str| !directive.contains(['=', '[']);
+    let known = |word: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word));
+    let stranger = directives.split(',').map(str::trim).filter(bare).find(|word| !known(word));
+    if let Some(stranger) = stranger {
+        let fix = match closest(stranger, LEVELS) {
+            Some(level) => format!("write \"{level}\""),
+            None => format!("write {}, or such as \"info,millpond=debug\"", one_of(LEVELS.into_iter())),
+        };
+        return Err(Fault::new(format!("{} is not a level", shown(value)), fix));
+    }
+    match EnvFilter::builder().parse(directives) {
+        Ok(_) => Ok(directives.to_owned()),
+        Err(error) => Err(Fault::new(
+            format!("{} is not a filter ({error})", shown(value)),
+            "write such as \"info,millpond=debug\"",
+        )),
+    }
+}
+
+/// A path needs a slash, so that a slip in `stdout` makes no file.
+fn access(value: &Value) -> Result<AccessLog, Fault> {
+    match text(value)? {
+        "off" => Ok(AccessLog::Off),
+        "stdout" => Ok(AccessLog::Stdout),
+        path if path.contains('/') && !path.ends_with('/') => Ok(AccessLog::File(PathBuf::from(path))),
+        _ => Err(Fault::new(
+            format!("{} is not a place for the access log", shown(value)),
+            "write \"off\", \"stdout\" or the path of a file, such as \"./access.log\"",
+        )),
+    }
+}
