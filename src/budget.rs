@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 /// Counts the sockets of clients and of upstream connections against a limit.
 #[derive(Debug)]
 pub struct Budget {
+    nofile: usize,
     limit: usize,
     used: AtomicUsize,
     clients: AtomicUsize,
@@ -22,10 +23,16 @@ impl Budget {
     /// sockets, three for each worker's runtime).
     pub fn new(nofile: usize, fixed: usize) -> Self {
         Self {
+            nofile,
             limit: nofile.saturating_sub(fixed + Self::RESERVE).max(2),
             used: AtomicUsize::new(0),
             clients: AtomicUsize::new(0),
         }
+    }
+
+    /// RLIMIT_NOFILE, as it was given.
+    pub fn nofile(&self) -> usize {
+        self.nofile
     }
 
     /// Sockets that may be open at once.

@@ -9,7 +9,7 @@ use crate::session::ClientTable;
 use crate::upstream::health::Health;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Everything that runs.
 #[derive(Debug)]
@@ -69,6 +69,28 @@ pub struct EndpointState {
     pub keep_alive_hint_ms: AtomicU32,
 }
 
+/// Where an endpoint's idle timeout comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdleTimeoutFrom {
+    /// `pool.idle_timeout`.
+    Configured,
+    /// The endpoint's own `Keep-Alive: timeout=`.
+    Hint,
+    /// Nothing is known: [`EndpointState::DEFAULT_IDLE_TIMEOUT`].
+    Default,
+}
+
+impl IdleTimeoutFrom {
+    /// The label used in JSON.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Configured => "configured",
+            Self::Hint => "hint",
+            Self::Default => "default",
+        }
+    }
+}
+
 impl ListenerState {
     /// The sum of one gauge over the workers.
     pub fn gauge(&self, pick: impl Fn(&ListenerCounters) -> &Gauge) -> u64 {
@@ -82,6 +104,10 @@ impl ListenerState {
 }
 
 impl EndpointState {
+    /// How long a pooled connection may be idle when neither the configuration nor the endpoint says:
+    /// less than the 5 s after which the common short-lived servers close (Node.js, Apache httpd).
+    pub const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+
     /// An endpoint without connections.
     pub fn new(config: model::Endpoint, workers: usize) -> Self {
         Self {
@@ -90,6 +116,17 @@ impl EndpointState {
             workers: (0..workers).map(|_| EndpointCounters::default()).collect(),
             open: AtomicUsize::new(0),
             keep_alive_hint_ms: AtomicU32::new(0),
+        }
+    }
+
+    /// How long a pooled connection may be idle, and who says so. A hint is undercut by a second,
+    /// or by half where it is shorter than two, so that we close before the endpoint does.
+    pub fn idle_timeout(&self, pool: &model::Pool) -> (Duration, IdleTimeoutFrom) {
+        let hint = Duration::from_millis(self.keep_alive_hint_ms.load(Relaxed).into());
+        match pool.idle_timeout {
+            Some(configured) => (configured, IdleTimeoutFrom::Configured),
+            None if hint.is_zero() => (Self::DEFAULT_IDLE_TIMEOUT, IdleTimeoutFrom::Default),
+            None => (hint - (hint / 2).min(Duration::from_secs(1)), IdleTimeoutFrom::Hint),
         }
     }
 

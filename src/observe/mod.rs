@@ -1,1 +1,7 @@
-//! observe
+//! What millpond tells of itself: statistics, the log and the access log.
+
+pub mod access_log;
+#[cfg(test)]
+pub(crate) mod fixture;
+pub mod logging;
+pub mod snapshot;

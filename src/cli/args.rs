@@ -1,0 +1,196 @@
+//! What may be written on the command line.
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use std::convert::Infallible;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "millpond",
+    version,
+    about = "A connection-pooling TCP and HTTP/1.1 reverse proxy",
+    after_help = "Begin with:\n  millpond demo\n  millpond run --listen 127.0.0.1:8080 --upstream 127.0.0.1:3000\n\n\
+                  Exit codes: 0 done, 1 failed, 2 the command line is wrong."
+)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Show what connection pooling does, without a configuration or a backend
+    ///
+    /// Starts an origin server, the proxy in front of it and the admin server, all on 127.0.0.1,
+    /// sends a short load through, prints what became of the connections, and serves on until
+    /// Ctrl-C.
+    #[command(after_help = "Examples:\n  millpond demo\n  millpond demo --once")]
+    Demo(DemoArgs),
+
+    /// Run the proxy
+    ///
+    /// SIGTERM or Ctrl-C begins a drain: the listeners close, what runs may finish, at most for
+    /// runtime.shutdown_timeout. A second signal ends at once.
+    #[command(
+        override_usage = "millpond run --config <FILE>\n       \
+                          millpond run --listen <ADDR> --upstream <ADDR[,ADDR...]> [--tcp]",
+        after_help = "Examples:\n  millpond run -c millpond.toml\n  \
+                            millpond run --listen 0.0.0.0:8080 --upstream 10.0.0.1:3000,10.0.0.2:3000\n  \
+                            millpond run --listen 127.0.0.1:5432 --upstream 10.0.0.5:5432 --tcp"
+    )]
+    Run(RunArgs),
+
+    /// Check a configuration file and print everything that is wrong with it
+    ///
+    /// Never binds or dials anything. Exits with 0 when the file can be used (with --strict: when
+    /// there is no warning either), with 1 otherwise.
+    #[command(after_help = "Examples:\n  millpond check -c millpond.toml\n  \
+                            millpond check -c millpond.toml --strict")]
+    Check(CheckArgs),
+
+    /// Print the statistics of a running instance
+    #[command(after_help = "Examples:\n  millpond stats\n  millpond stats --json\n  \
+                            millpond stats --admin unix:/run/millpond/admin.sock")]
+    Stats(StatsArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct DemoArgs {
+    /// Exit after the table: with 0, or with 1 if a request failed
+    #[arg(long)]
+    pub(super) once: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct RunArgs {
+    /// The configuration file
+    #[arg(short, long, value_name = "FILE", required_unless_present = "listen", conflicts_with_all = ["listen", "upstream", "tcp"])]
+    pub(super) config: Option<PathBuf>,
+
+    /// Instead of a file: the address to listen on
+    #[arg(long, value_name = "ADDR", requires = "upstream")]
+    pub(super) listen: Option<SocketAddr>,
+
+    /// Instead of a file: the addresses to forward to
+    #[arg(long, value_name = "ADDR[,ADDR...]", requires = "listen", value_delimiter = ',')]
+    pub(super) upstream: Vec<SocketAddr>,
+
+    /// Forward TCP connections instead of HTTP requests
+    #[arg(long, requires = "listen")]
+    pub(super) tcp: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct CheckArgs {
+    /// The configuration file
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) config: PathBuf,
+
+    /// Fail on warnings too
+    #[arg(long)]
+    pub(super) strict: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct StatsArgs {
+    /// Where the admin server of the instance listens: host:port or unix:/path
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9900")]
+    pub(super) admin: AdminTarget,
+
+    /// Print the JSON of GET /stats as it comes
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Where to reach an admin server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum AdminTarget {
+    /// `host:port`
+    Tcp(String),
+    /// `unix:/path`
+    Unix(PathBuf),
+}
+
+impl FromStr for AdminTarget {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(match text.strip_prefix("unix:") {
+            Some(path) => Self::Unix(path.into()),
+            None => Self::Tcp(text.to_owned()),
+        })
+    }
+}
+
+impl fmt::Display for AdminTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => f.write_str(address),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    fn parse(line: &str) -> Result<Command, clap::Error> {
+        Args::try_parse_from(line.split(' ')).map(|args| args.command)
+    }
+
+    #[test]
+    fn the_definition_is_sound_and_every_command_has_an_example() {
+        Args::command().debug_assert();
+        for command in Args::command().get_subcommands() {
+            assert!(command.get_about().is_some());
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains(&format!("millpond {}", command.get_name())), "{help}");
+        }
+    }
+
+    #[test]
+    fn run_takes_a_file_or_addresses_but_not_both_or_neither() {
+        let Ok(Command::Run(run)) =
+            parse("millpond run --listen 127.0.0.1:1 --upstream 10.0.0.1:2,[::1]:3 --tcp")
+        else {
+            panic!("refused")
+        };
+        assert_eq!((run.upstream.len(), run.tcp, run.config), (2, true, None));
+        assert!(matches!(parse("millpond run -c x.toml"), Ok(Command::Run(_))));
+        for bad in [
+            "millpond run",
+            "millpond run --listen 127.0.0.1:1",
+            "millpond run --upstream 127.0.0.1:1",
+            "millpond run -c x.toml --tcp",
+            "millpond run -c x.toml --listen 127.0.0.1:1 --upstream 127.0.0.1:2",
+            "millpond run --listen 8080 --upstream 127.0.0.1:2",
+            "millpond check",
+            "millpond nonsense",
+        ] {
+            assert_eq!(parse(bad).unwrap_err().exit_code(), 2, "{bad}");
+        }
+        assert_eq!(parse("millpond --help").unwrap_err().kind(), ErrorKind::DisplayHelp);
+    }
+
+    #[test]
+    fn the_admin_address_is_tcp_or_unix() {
+        let admin = |line| match parse(line) {
+            Ok(Command::Stats(stats)) => stats.admin,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(admin("millpond stats"), AdminTarget::Tcp("127.0.0.1:9900".into()));
+        assert_eq!(admin("millpond stats --admin localhost:1"), AdminTarget::Tcp("localhost:1".into()));
+        let unix = admin("millpond stats --admin unix:/run/a.sock");
+        assert_eq!(
+            (unix.to_string().as_str(), &unix),
+            ("unix:/run/a.sock", &AdminTarget::Unix("/run/a.sock".into()))
+        );
+    }
+}

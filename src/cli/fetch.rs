@@ -1,0 +1,90 @@
+//! One GET from the admin server of a running instance.
+
+use super::args::AdminTarget;
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Bytes;
+use hyper::header::HOST;
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use std::io;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+
+/// For the whole request: the instance is on this host, and answers from memory.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// The largest answer that is read, in bytes.
+const MAX_ANSWER: usize = 64 << 20;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FetchError {
+    /// Nothing could be reached there.
+    #[error(
+        "no millpond answers at {target} ({why}); is it running? --admin says where its admin server listens"
+    )]
+    NotThere { target: AdminTarget, why: String },
+    /// It said no.
+    #[error("{target} answers {status} to GET {path}: {}", text.trim_end())]
+    Status { target: AdminTarget, path: &'static str, status: StatusCode, text: String },
+    /// It broke off, or does not speak HTTP.
+    #[error("{target} does not answer GET {path} properly: {why}")]
+    Broken { target: AdminTarget, path: &'static str, why: String },
+}
+
+/// The body of a 200 answer.
+pub(super) fn get(target: &AdminTarget, path: &'static str) -> Result<Bytes, FetchError> {
+    let there = |error: io::Error| FetchError::NotThere { target: target.clone(), why: error.to_string() };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(there)?;
+    runtime.block_on(async {
+        let late = || there(io::Error::new(io::ErrorKind::TimedOut, "no answer in time"));
+        timeout(DEADLINE, exchange(target, path)).await.unwrap_or_else(|_| Err(late()))
+    })
+}
+
+async fn exchange(target: &AdminTarget, path: &'static str) -> Result<Bytes, FetchError> {
+    let there = |error: io::Error| FetchError::NotThere { target: target.clone(), why: error.to_string() };
+    let (status, body) = match target {
+        AdminTarget::Tcp(address) => {
+            let stream = TcpStream::connect(address).await.map_err(there)?;
+            request(stream, address, path).await
+        }
+        AdminTarget::Unix(file) => {
+            let stream = UnixStream::connect(file).await.map_err(there)?;
+            request(stream, "localhost", path).await
+        }
+    }
+    .map_err(|error| FetchError::Broken { target: target.clone(), path, why: format!("{error:#}") })?;
+    if status == StatusCode::OK {
+        return Ok(body);
+    }
+    let text = String::from_utf8_lossy(&body).into_owned();
+    Err(FetchError::Status { target: target.clone(), path, status, text })
+}
+
+async fn request(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    host: &str,
+    path: &str,
+) -> anyhow::Result<(StatusCode, Bytes)> {
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let request = Request::get(path).header(HOST, host).body(Empty::<Bytes>::new())?;
+    let answer = async {
+        let response = sender.send_request(request).await?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), MAX_ANSWER)
+            .collect()
+            .await
+            .map_err(anyhow::Error::from_boxed)?;
+        Ok((status, body.to_bytes()))
+    };
+    let mut connection = std::pin::pin!(connection);
+    let mut answer = std::pin::pin!(answer);
+    tokio::select! {
+        answer = &mut answer => answer,
+        // The connection is only what drives the exchange: the exchange knows how it ended.
+        _ = &mut connection => answer.await,
+    }
+}

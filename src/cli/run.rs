@@ -1,0 +1,79 @@
+//! `millpond run`: the proxy, in the foreground.
+
+use super::args::RunArgs;
+use super::signals::Signals;
+use crate::config::diagnostic::Diagnostics;
+use crate::config::load::{Loaded, adhoc, load, process_variable};
+use crate::config::model::{AdminListen, Protocol};
+use crate::observe::logging;
+use crate::supervisor::Supervisor;
+use crate::sys::limits::raise_nofile;
+use anyhow::Context;
+
+/// Runs until a signal or the admin server ends it.
+pub(super) fn run(args: RunArgs) -> anyhow::Result<u8> {
+    let Loaded { config, warnings } = match configuration(args) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            report(&problems);
+            return Ok(1);
+        }
+    };
+    logging::init(&config.log)?;
+    for warning in &warnings {
+        tracing::warn!("{warning}");
+    }
+    raise_descriptors();
+    let signals = Signals::install().context("signals cannot be handled")?;
+    let admin = config.admin.listen.clone();
+    let supervisor = Supervisor::start(config)?;
+    announce(&supervisor, &admin);
+    signals.drain_with(supervisor.clone()).context("signals cannot be handled")?;
+    let report = supervisor.wait();
+    tracing::info!(sessions_cut = report.cut, "ended");
+    Ok(0)
+}
+
+fn configuration(args: RunArgs) -> Result<Loaded, Diagnostics> {
+    match (args.config, args.listen) {
+        (None, Some(listen)) => {
+            let protocol = if args.tcp { Protocol::Tcp } else { Protocol::Http };
+            adhoc(listen, &args.upstream, protocol, &process_variable)
+        }
+        (config, _) => load(&config.unwrap_or_default(), &process_variable),
+    }
+}
+
+/// The log is set up by the configuration, so there is none yet.
+#[allow(clippy::print_stderr)]
+fn report(problems: &Diagnostics) {
+    eprintln!("{problems}");
+}
+
+/// Every descriptor that the administrator allows; without them the budget is only smaller.
+pub(super) fn raise_descriptors() {
+    match raise_nofile() {
+        Ok((before, now)) => tracing::debug!(before, now, "RLIMIT_NOFILE raised"),
+        Err(error) => tracing::warn!(%error, "RLIMIT_NOFILE cannot be raised"),
+    }
+}
+
+fn announce(supervisor: &Supervisor, admin: &AdminListen) {
+    let registry = supervisor.registry();
+    for listener in &registry.listeners {
+        let upstream = registry.upstreams.get(listener.config.upstream);
+        tracing::info!(
+            listener = listener.config.name,
+            address = %listener.address,
+            upstream = upstream.map_or("", |upstream| &upstream.config.name),
+            "listening"
+        );
+    }
+    match (supervisor.admin_address(), admin) {
+        (Some(address), _) => tracing::info!(%address, "the admin server listens"),
+        (None, AdminListen::Unix(path)) => {
+            tracing::info!(address = %format_args!("unix:{}", path.display()), "the admin server listens");
+        }
+        (None, AdminListen::Tcp(address)) => tracing::info!(%address, "the admin server listens"),
+    }
+}

@@ -1,0 +1,149 @@
+//! Every metric that millpond exposes, once: name, type, labels and help text.
+//!
+//! `millpond_<noun>_<unit>[_total]`, in base units (seconds, bytes), as the Prometheus naming
+//! guide asks. A metric that is not in [`ALL`] cannot be rendered.
+
+/// One metric family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metric {
+    /// The name of the family; a histogram's samples append `_bucket`, `_sum` and `_count`.
+    pub name: &'static str,
+    /// What kind of number it is.
+    pub kind: Kind,
+    /// The label names, in the order in which samples give their values.
+    pub labels: &'static [&'static str],
+    /// One line for people.
+    pub help: &'static str,
+}
+
+/// The kind of a metric family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows, until the process restarts.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts by upper bound, with a sum.
+    Histogram,
+}
+
+impl Kind {
+    /// The word that a `# TYPE` line uses.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+macro_rules! metrics {
+    ($($id:ident = $kind:ident $name:literal [$($label:literal),*] $help:literal;)+) => {
+        $(
+            #[doc = $help]
+            pub const $id: Metric =
+                Metric { name: $name, kind: Kind::$kind, labels: &[$($label),*], help: $help };
+        )+
+
+        /// Every metric, in the order of `/metrics`.
+        pub const ALL: &[Metric] = &[$($id),+];
+    };
+}
+
+metrics! {
+    BUILD_INFO = Gauge "millpond_build_info" ["version"]
+        "Always 1; the label says which version runs.";
+    UPTIME = Gauge "millpond_uptime_seconds" []
+        "Time since the process began to serve.";
+    DRAINING = Gauge "millpond_draining" []
+        "1 from the moment a drain begins.";
+    DESCRIPTORS = Gauge "millpond_descriptors" ["state"]
+        "Open file descriptors: held by a client, by an upstream connection (also one being opened), or by anything else.";
+    DESCRIPTORS_LIMIT = Gauge "millpond_descriptors_limit" []
+        "RLIMIT_NOFILE, the file descriptors that the process may open.";
+    DESCRIPTORS_BUDGET = Gauge "millpond_descriptors_budget" []
+        "The part of the limit that clients and upstream connections may use together; beyond it clients are refused.";
+    MEMORY_RESIDENT = Gauge "millpond_memory_resident_bytes" []
+        "Resident memory of the process.";
+    ACCESS_LOG_LOST = Counter "millpond_access_log_lines_lost_total" []
+        "Lines missing from the access log, because its queue was full or a write failed.";
+
+    SESSIONS = Gauge "millpond_sessions" ["listener"]
+        "Client connections open now.";
+    SESSIONS_TOTAL = Counter "millpond_sessions_total" ["listener"]
+        "Client connections accepted.";
+    ACCEPT_ERRORS = Counter "millpond_accept_errors_total" ["listener"]
+        "Errors of accept(2).";
+    REQUESTS = Counter "millpond_requests_total" ["listener"]
+        "Requests answered, by the upstream or by millpond itself.";
+    RESPONSES = Counter "millpond_responses_total" ["listener", "class"]
+        "Responses by the class of their status.";
+    REJECTS = Counter "millpond_rejects_total" ["listener", "reason"]
+        "Requests that millpond answered itself and TCP sessions that it refused, by reason.";
+    CLOSES = Counter "millpond_closes_total" ["listener", "reason"]
+        "Client connections that ended, by reason.";
+    REQUEST_DURATION = Histogram "millpond_request_duration_seconds" ["listener"]
+        "From the request head read whole to the response written whole.";
+    RECEIVED_BYTES = Counter "millpond_received_bytes_total" ["listener"]
+        "Bytes read from clients.";
+    SENT_BYTES = Counter "millpond_sent_bytes_total" ["listener"]
+        "Bytes written to clients.";
+
+    ENDPOINT_UP = Gauge "millpond_endpoint_up" ["upstream", "endpoint"]
+        "1 while the endpoint may be chosen, 0 while it is left out because connects failed.";
+    UPSTREAM_CONNECTIONS = Gauge "millpond_upstream_connections" ["upstream", "endpoint", "state"]
+        "Connections to the endpoint: idle in the pool, leased to an exchange or tunnel, or connecting.";
+    UPSTREAM_WAITING = Gauge "millpond_upstream_waiting_requests" ["upstream", "endpoint"]
+        "Requests in the queue for a connection to the endpoint.";
+    UPSTREAM_OPENED = Counter "millpond_upstream_connections_opened_total" ["upstream", "endpoint"]
+        "Connections established.";
+    UPSTREAM_REUSED = Counter "millpond_upstream_connections_reused_total" ["upstream", "endpoint"]
+        "Leases that were served by a connection used before.";
+    UPSTREAM_TAKEN_OVER = Counter "millpond_upstream_connections_taken_over_total" ["upstream", "endpoint"]
+        "Idle connections taken over from another worker.";
+    UPSTREAM_RETRIES = Counter "millpond_upstream_retries_total" ["upstream", "endpoint"]
+        "Requests sent again on another connection.";
+    UPSTREAM_CONNECT_ERRORS = Counter "millpond_upstream_connect_errors_total" ["upstream", "endpoint"]
+        "Connects that failed or timed out through the endpoint or the network.";
+    UPSTREAM_LOCAL_ERRORS = Counter "millpond_upstream_local_errors_total" ["upstream", "endpoint"]
+        "Connects that failed for want of something local: descriptors, ports, memory.";
+    UPSTREAM_DISCARDS = Counter "millpond_upstream_discards_total" ["upstream", "endpoint", "reason"]
+        "Connections to the endpoint that were closed, by reason.";
+    UPSTREAM_TIME_WAIT_CAUSED = Counter "millpond_upstream_time_wait_caused_total" ["upstream", "endpoint"]
+        "Connections closed here first by FIN: each leaves a TIME_WAIT here.";
+    UPSTREAM_TIME_WAIT_AVOIDED = Counter "millpond_upstream_time_wait_avoided_total" ["upstream", "endpoint"]
+        "Connections closed here by RST, which leaves no TIME_WAIT.";
+    UPSTREAM_SENT_BYTES = Counter "millpond_upstream_sent_bytes_total" ["upstream", "endpoint"]
+        "Bytes written to the endpoint.";
+    UPSTREAM_RECEIVED_BYTES = Counter "millpond_upstream_received_bytes_total" ["upstream", "endpoint"]
+        "Bytes read from the endpoint.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_are_unique_and_follow_the_convention() {
+        let names: HashSet<_> = ALL.iter().map(|metric| metric.name).collect();
+        assert_eq!(names.len(), ALL.len());
+        for metric in ALL {
+            let name = metric.name;
+            assert!(name.starts_with("millpond_"), "{name}");
+            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name}");
+            assert_eq!(name.ends_with("_total"), metric.kind == Kind::Counter, "{name}");
+        }
+    }
+
+    #[test]
+    fn labels_come_from_the_agreed_set_and_help_is_one_plain_line() {
+        let known = ["listener", "upstream", "endpoint", "state", "reason", "class", "version"];
+        for metric in ALL {
+            assert!(metric.labels.iter().all(|label| known.contains(label)), "{}", metric.name);
+            assert!(!metric.help.contains(['\n', '\\']), "{}", metric.name);
+            assert!(metric.help.ends_with('.'), "{}", metric.name);
+        }
+    }
+}

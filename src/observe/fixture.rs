@@ -1,0 +1,193 @@
+//! A configuration and a registry with known counts, for the tests of what reads them.
+
+use crate::addr::ListenAddr;
+use crate::budget::Budget;
+use crate::config::model::{self, Config};
+use crate::metrics::counters::{EndpointCounters, ListenerCounters};
+use crate::reason::{CloseReason, DiscardReason, RejectReason};
+use crate::registry::{EndpointState, ListenerState, Registry, UpstreamState};
+use crate::upstream::health::Health;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
+use std::time::{Duration, Instant, SystemTime};
+
+const WORKERS: usize = 2;
+
+/// One HTTP listener on two addresses, one TCP listener, one upstream with two endpoints.
+pub(crate) fn config() -> Config {
+    Config {
+        runtime: model::Runtime { workers: WORKERS, shutdown_timeout: Duration::from_secs(30) },
+        admin: model::Admin { listen: model::AdminListen::Tcp(address(9900)) },
+        log: model::Log {
+            level: "info".into(),
+            format: model::LogFormat::Text,
+            access: model::AccessLog::Off,
+        },
+        listeners: vec![
+            Arc::new(listener("web", &[8080, 8081], model::Protocol::Http)),
+            Arc::new(listener("db", &[5432], model::Protocol::Tcp)),
+        ],
+        upstreams: vec![Arc::new(upstream("app", &[3000, 3001]))],
+    }
+}
+
+/// The registry of [`config`]. On the first address of `web`: 3 sessions of 90, 1,000 requests; on
+/// its second: 10 requests. Endpoint 3000 opened 3 connections and served 997 leases from the pool.
+pub(crate) fn registry() -> Arc<Registry> {
+    registry_of(&config())
+}
+
+pub(crate) fn registry_of(config: &Config) -> Arc<Registry> {
+    let budget = Budget::new(20_000, 10);
+    (0..3).for_each(|_| assert!(budget.take_client() && budget.take_upstream()));
+    let registry = Registry {
+        listeners: config.listeners.iter().flat_map(listener_states).collect(),
+        upstreams: config.upstreams.iter().map(upstream_state).collect(),
+        budget: Arc::new(budget),
+        started: Instant::now(),
+        started_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000),
+        draining: AtomicBool::new(false),
+    };
+    if let [first, second, ..] = &registry.listeners[..] {
+        count_clients(&first.workers, 1000);
+        second.workers[0].requests_total.add(10);
+    }
+    count_connections(&registry.upstreams[0].endpoints[0].workers);
+    Arc::new(registry)
+}
+
+/// The counts stand in both workers, so that a reader that forgets to add them up is caught.
+fn count_clients(workers: &[ListenerCounters], requests: u64) {
+    workers[0].sessions.set(1);
+    workers[1].sessions.set(2);
+    workers[0].sessions_total.add(40);
+    workers[1].sessions_total.add(50);
+    workers[0].requests_total.add(requests / 2);
+    workers[1].requests_total.add(requests - requests / 2);
+    for (worker, n) in workers.iter().zip([38, 42]) {
+        (0..n).for_each(|_| worker.closes.inc(CloseReason::ClientFin.index()));
+    }
+    (0..7).for_each(|_| workers[0].closes.inc(CloseReason::Graceful.index()));
+    (0..2).for_each(|_| workers[1].rejects.inc(RejectReason::NoEndpoint.index()));
+    workers[0].responses.inc(1);
+    workers[1].responses.inc(4);
+    workers[0].request_duration.record(Duration::from_micros(200));
+    workers[1].request_duration.record(Duration::from_millis(20));
+    workers[1].request_duration.record(Duration::from_secs(3600));
+    workers[0].received_bytes.add(1_000);
+    workers[1].sent_bytes.add(2_000);
+}
+
+fn count_connections(workers: &[EndpointCounters]) {
+    workers[0].idle.set(1);
+    workers[1].idle.set(1);
+    workers[1].leased.set(1);
+    workers[0].opened_total.add(1);
+    workers[1].opened_total.add(2);
+    workers[0].reused_total.add(500);
+    workers[1].reused_total.add(497);
+    workers[0].time_wait_avoided_total.add(4);
+    workers[1].discards.inc(DiscardReason::IdleTimeout.index());
+}
+
+fn listener_states(config: &Arc<model::Listener>) -> Vec<Arc<ListenerState>> {
+    let state = |address: &SocketAddr| ListenerState {
+        address: ListenAddr(*address),
+        config: config.clone(),
+        backlog: 1024,
+        workers: (0..WORKERS).map(|_| ListenerCounters::default()).collect(),
+    };
+    config.bind.iter().map(|address| Arc::new(state(address))).collect()
+}
+
+fn upstream_state(config: &Arc<model::Upstream>) -> Arc<UpstreamState> {
+    let endpoint = |endpoint: &model::Endpoint| EndpointState {
+        open: AtomicUsize::new(3),
+        keep_alive_hint_ms: AtomicU32::new(0),
+        ..EndpointState::new(*endpoint, WORKERS)
+    };
+    Arc::new(UpstreamState {
+        config: config.clone(),
+        endpoints: config.endpoints.iter().map(|e| Arc::new(endpoint(e))).collect(),
+        health: Health::new(config.endpoints.len(), &config.passive),
+    })
+}
+
+fn listener(name: &str, ports: &[u16], protocol: model::Protocol) -> model::Listener {
+    model::Listener {
+        name: name.into(),
+        bind: ports.iter().copied().map(address).collect(),
+        protocol,
+        upstream: 0,
+        socket: model::ListenerSocket {
+            reuse_address: true,
+            reuse_port: true,
+            no_delay: true,
+            linger: model::Linger::Graceful,
+            backlog: model::Backlog::Auto,
+            defer_accept: None,
+            user_timeout: Duration::from_secs(30),
+            tcp_keepalive: Some(KEEPALIVE),
+        },
+        timeout: model::ListenerTimeout {
+            header: Duration::from_secs(10),
+            idle: Duration::from_secs(60),
+            body: Duration::from_secs(30),
+            half_close: Duration::from_secs(30),
+            linger: Duration::from_millis(1500),
+        },
+        limit: model::ListenerLimit {
+            connections: 0,
+            connections_per_client: 0,
+            header_bytes: 32 * 1024,
+            headers: 100,
+            target_bytes: 8 * 1024,
+            body_bytes: 0,
+        },
+    }
+}
+
+pub(crate) fn upstream(name: &str, ports: &[u16]) -> model::Upstream {
+    let endpoint = |port| model::Endpoint { address: address(port), weight: 1 };
+    model::Upstream {
+        name: name.into(),
+        balance: model::Balance::LeastConn,
+        endpoints: ports.iter().copied().map(endpoint).collect(),
+        pool: model::Pool {
+            max_idle: 256,
+            min_idle: 0,
+            max_connections: 0,
+            idle_timeout: None,
+            max_age: Duration::from_secs(3600),
+            max_requests: 0,
+            wait_timeout: Duration::from_secs(3),
+            wait_queue: 1024,
+        },
+        source_addresses: Vec::new(),
+        timeout: model::UpstreamTimeout {
+            connect: Duration::from_secs(3),
+            response_header: Duration::from_secs(60),
+            body: Duration::from_secs(60),
+            half_close: Duration::from_secs(30),
+        },
+        socket: model::UpstreamSocket {
+            no_delay: true,
+            user_timeout: Duration::from_secs(30),
+            tcp_keepalive: Some(KEEPALIVE),
+            close: model::UpstreamClose::Auto,
+        },
+        passive: model::Passive {
+            failures: 3,
+            retry_after: Duration::from_secs(1),
+            retry_after_max: Duration::from_secs(30),
+        },
+    }
+}
+
+const KEEPALIVE: model::TcpKeepalive =
+    model::TcpKeepalive { idle: Duration::from_secs(60), interval: Duration::from_secs(10), count: 6 };
+
+fn address(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}

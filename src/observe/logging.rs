@@ -1,0 +1,54 @@
+//! The log: to standard error, as text or JSON.
+
+use crate::config::model::{Log, LogFormat};
+use std::io::{self, IsTerminal};
+use tracing_subscriber::filter::{EnvFilter, ParseError};
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+
+/// Why the log could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum LoggingError {
+    /// `log.level` is not a filter.
+    #[error("log.level is not a filter such as \"info\" or \"millpond=debug\": {0}")]
+    Level(#[from] ParseError),
+    /// The process has a log already.
+    #[error("the log is set up already: {0}")]
+    Twice(#[from] TryInitError),
+}
+
+/// Sends what the process logs from here on to standard error. Once a process.
+pub fn init(log: &Log) -> Result<(), LoggingError> {
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::try_new(&log.level)?)
+        .with_writer(io::stderr)
+        .with_ansi(colour(io::stderr().is_terminal(), std::env::var_os("NO_COLOR").as_deref()));
+    match log.format {
+        LogFormat::Text => builder.finish().try_init()?,
+        LogFormat::Json => builder.json().finish().try_init()?,
+    }
+    Ok(())
+}
+
+/// Whether to colour: never into a file or a pipe, nor where NO_COLOR is set and not empty
+/// (<https://no-color.org>).
+fn colour(terminal: bool, no_color: Option<&std::ffi::OsStr>) -> bool {
+    terminal && no_color.is_none_or(|value| value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::model::AccessLog;
+
+    #[test]
+    fn colour_is_for_terminals_that_did_not_decline() {
+        assert!(colour(true, None) && colour(true, Some("".as_ref())));
+        assert!(!colour(true, Some("1".as_ref())) && !colour(false, None));
+    }
+
+    #[test]
+    fn a_level_that_is_not_a_filter_is_refused() {
+        let log = Log { level: "info=loud=x".into(), format: LogFormat::Text, access: AccessLog::Off };
+        assert!(matches!(init(&log), Err(LoggingError::Level(_))));
+    }
+}

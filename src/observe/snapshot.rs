@@ -1,0 +1,255 @@
+//! The JSON of `GET /stats`: types of its own, so that what users read changes only on purpose.
+//!
+//! A figure that could not be read is `None`, and [`Snapshot::notes`] says why; it is never 0. A
+//! field that is added later must be an `Option` or have a serde default, because `millpond stats`
+//! may be newer than the instance that it asks; fields that it does not know are ignored.
+
+mod take;
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Everything that is known at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// millpond's version.
+    pub version: String,
+    /// Seconds since the process began to serve.
+    pub uptime_s: f64,
+    /// Whether a drain has begun.
+    pub draining: bool,
+    /// The running configuration.
+    pub config: ConfigInfo,
+    /// The process.
+    pub process: Process,
+    /// The kernel's settings and counters.
+    pub kernel: Kernel,
+    /// One for each address of each listener.
+    pub listeners: Vec<Listener>,
+    /// In the order of the configuration.
+    pub upstreams: Vec<Upstream>,
+    /// Sockets whose peer has closed and that we have not.
+    pub close_wait: Option<CloseWait>,
+    /// Why figures are missing.
+    pub notes: Vec<String>,
+}
+
+/// Which configuration runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConfigInfo {
+    /// 1 for the configuration that the process was started with.
+    pub generation: u64,
+    /// RFC 3339, UTC.
+    pub loaded_at: String,
+}
+
+/// Figures of the process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Process {
+    /// File descriptors.
+    pub fds: Descriptors,
+    /// Resident memory.
+    pub memory_bytes: Option<u64>,
+}
+
+/// File descriptors of the process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Descriptors {
+    /// Open now.
+    pub used: Option<u64>,
+    /// RLIMIT_NOFILE.
+    pub limit: u64,
+}
+
+/// Settings and counters of the kernel.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Kernel {
+    /// net.core.somaxconn.
+    pub somaxconn: Option<u32>,
+    /// net.ipv4.tcp_max_syn_backlog.
+    pub tcp_max_syn_backlog: Option<u32>,
+    /// net.ipv4.ip_local_port_range, both ends included.
+    pub local_ports: Option<[u16; 2]>,
+    /// net.ipv4.tcp_tw_reuse.
+    pub tcp_tw_reuse: Option<u32>,
+    /// TcpExt ListenOverflows.
+    pub listen_overflows: Option<u64>,
+    /// TcpExt ListenDrops.
+    pub listen_drops: Option<u64>,
+    /// TcpExt TCPTimeWaitOverflow.
+    pub time_wait_overflow: Option<u64>,
+    /// Sockets without a process.
+    pub orphans: Option<u64>,
+}
+
+/// Sockets by TCP state, under the state's name in lower case.
+pub type TcpStates = BTreeMap<String, u64>;
+
+/// One address of one listener.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Listener {
+    /// The listener's name.
+    pub name: String,
+    /// The address it is bound to.
+    pub address: String,
+    /// `http` or `tcp`.
+    pub protocol: String,
+    /// Client connections.
+    pub sessions: Sessions,
+    /// Requests answered.
+    pub requests_total: u64,
+    /// Errors of accept(2).
+    pub accept_errors_total: u64,
+    /// The queue of connections that the kernel has established and nobody has accepted.
+    pub accept_queue: AcceptQueue,
+    /// The kernel's view of the clients' connections.
+    pub tcp_states: Option<TcpStates>,
+    /// How sessions ended, by reason.
+    pub closes: BTreeMap<String, u64>,
+    /// What millpond answered itself or refused, by reason.
+    pub rejects: BTreeMap<String, u64>,
+    /// Responses, by the class of their status.
+    pub responses: BTreeMap<String, u64>,
+    /// To and from clients.
+    pub bytes: Bytes,
+}
+
+/// Client connections of a listener.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sessions {
+    /// Open now.
+    pub current: u64,
+    /// Accepted.
+    pub total: u64,
+}
+
+/// A listening socket's queue.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AcceptQueue {
+    /// Connections in it now.
+    pub depth: Option<u64>,
+    /// The backlog that listen(2) was given, as far as net.core.somaxconn allows it.
+    pub limit: u64,
+    /// The most that were seen in it.
+    pub depth_max: Option<u64>,
+}
+
+/// Bytes both ways.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bytes {
+    /// Read.
+    pub received_total: u64,
+    /// Written.
+    pub sent_total: u64,
+}
+
+/// One upstream.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Upstream {
+    /// The upstream's name.
+    pub name: String,
+    /// How an endpoint is chosen, as in the configuration file.
+    pub balance: String,
+    /// In the order of the configuration.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// One endpoint of an upstream.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// Where it listens.
+    pub address: String,
+    /// Its share.
+    pub weight: u16,
+    /// `up` or `down`.
+    pub health: String,
+    /// `enabled`.
+    pub admin: String,
+    /// Connections by state.
+    pub connections: Connections,
+    /// Connections established.
+    pub opened_total: u64,
+    /// Leases that were served by a connection used before.
+    pub reused_total: u64,
+    /// Reused leases of all leases; `None` before the first.
+    pub reuse_ratio: Option<f64>,
+    /// Idle connections taken over from another worker.
+    pub taken_over_total: u64,
+    /// Requests sent again on another connection.
+    pub retries_total: u64,
+    /// Connects that failed through the endpoint or the network.
+    pub connect_errors_total: u64,
+    /// Connects that failed for want of something local.
+    pub local_errors_total: u64,
+    /// How long a connection may be idle in the pool.
+    pub idle_timeout_s: f64,
+    /// `default`, `hint` or `configured`.
+    pub idle_timeout_from: String,
+    /// Why connections were closed, by reason.
+    pub discards: BTreeMap<String, u64>,
+    /// To and from the endpoint.
+    pub bytes: Bytes,
+    /// The kernel's view of the connections to it.
+    pub tcp_states: Option<TcpStates>,
+    /// What our closes left behind.
+    pub time_wait: TimeWait,
+    /// Local ports towards it, one entry a source address.
+    pub ports: Option<Vec<Ports>>,
+}
+
+/// Connections to an endpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Connections {
+    /// In the pool.
+    pub idle: u64,
+    /// Carrying an exchange or a tunnel.
+    pub leased: u64,
+    /// Being opened.
+    pub connecting: u64,
+    /// Requests in the queue for one.
+    pub waiting: u64,
+}
+
+/// What our closes left behind.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TimeWait {
+    /// Connections closed here first by FIN.
+    pub caused_total: u64,
+    /// Connections closed here by RST.
+    pub avoided_total: u64,
+}
+
+/// Local ports of one source address towards one endpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ports {
+    /// The source address.
+    pub source: String,
+    /// Ports there are.
+    pub capacity: u64,
+    /// Ports of open connections.
+    pub used: u64,
+    /// Ports held in TIME_WAIT.
+    pub time_wait: u64,
+    /// Ports left.
+    pub free: u64,
+    /// Connections opened a second.
+    pub opens_per_s: f64,
+    /// Seconds until none is left, at this rate; `None`: never.
+    pub exhausts_in_s: Option<f64>,
+    /// `ok`, `warn`, `reuse_only` or `refuse`.
+    pub level: String,
+}
+
+/// Sockets whose peer has closed and that we have not.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CloseWait {
+    /// How many.
+    pub count: u64,
+    /// The age of the oldest.
+    pub oldest_s: f64,
+    /// How many were closed by force.
+    pub reaped_total: u64,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,153 @@
+use super::*;
+use crate::metrics::host::Host;
+use crate::observe::fixture;
+use crate::registry::Registry;
+use serde_json::{Value, json};
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+fn host() -> Host {
+    Host {
+        descriptors: Some(41),
+        resident_bytes: Some(12_000_000),
+        somaxconn: Some(512),
+        tcp_max_syn_backlog: Some(2048),
+        local_ports: Some([32768, 60999]),
+        notes: vec!["something could not be read".into()],
+    }
+}
+
+fn take(registry: &Registry) -> Value {
+    serde_json::to_value(Snapshot::take(registry, host())).unwrap()
+}
+
+/// The shape that is promised to users: every key, with a value of the same kind. `"null"` stands
+/// for a figure that this version does not measure.
+fn promised() -> Value {
+    json!({
+        "version": "", "uptime_s": 0.0, "config": {"generation": 1, "loaded_at": ""},
+        "process": {"fds": {"used": 0, "limit": 0}, "memory_bytes": 0},
+        "kernel": {"somaxconn": 0, "tcp_max_syn_backlog": 0, "local_ports": [0, 0], "tcp_tw_reuse": null,
+            "listen_overflows": null, "listen_drops": null, "time_wait_overflow": null, "orphans": null},
+        "listeners": [{"name": "", "address": "", "protocol": "",
+            "sessions": {"current": 0, "total": 0}, "requests_total": 0,
+            "accept_queue": {"depth": null, "limit": 0, "depth_max": null},
+            "tcp_states": null,
+            "closes": {"client_fin": 0, "graceful": 0, "reset": 0, "half_close_deadline": 0, "reaped": 0}}],
+        "upstreams": [{"name": "", "balance": "", "endpoints": [{
+            "address": "", "health": "", "admin": "",
+            "connections": {"idle": 0, "leased": 0, "connecting": 0, "waiting": 0},
+            "opened_total": 0, "reused_total": 0, "reuse_ratio": 0.0, "retries_total": 0, "connect_errors_total": 0,
+            "idle_timeout_s": 0.0, "idle_timeout_from": "",
+            "tcp_states": null,
+            "time_wait": {"caused_total": 0, "avoided_total": 0},
+            "ports": null}]}],
+        "close_wait": null,
+        "notes": [""]
+    })
+}
+
+fn assert_covers(promise: &Value, found: &Value, path: &str) {
+    match (promise, found) {
+        (Value::Object(promise), Value::Object(found)) => {
+            for (key, value) in promise {
+                let path = format!("{path}.{key}");
+                assert_covers(value, found.get(key).unwrap_or_else(|| panic!("{path} is missing")), &path);
+            }
+        }
+        (Value::Array(promise), Value::Array(found)) => {
+            assert!(!found.is_empty(), "{path} is empty");
+            promise.iter().zip(found).for_each(|(p, f)| assert_covers(p, f, path));
+        }
+        (Value::Number(_), Value::Number(_))
+        | (Value::String(_), Value::String(_))
+        | (Value::Null, Value::Null) => {}
+        (promise, found) => panic!("{path}: {found} where {promise} was promised"),
+    }
+}
+
+#[test]
+fn every_promised_key_is_there() {
+    assert_covers(&promised(), &take(&fixture::registry()), "");
+}
+
+#[test]
+fn figures_are_summed_over_workers() {
+    let stats = take(&fixture::registry());
+    let web = &stats["listeners"][0];
+    assert_eq!(web["sessions"], json!({"current": 3, "total": 90}));
+    assert_eq!(web["requests_total"], 1000);
+    assert_eq!(web["closes"]["client_fin"], 80);
+    assert_eq!(web["closes"]["reaped"], 0);
+    assert_eq!(web["rejects"]["no_endpoint"], 2);
+    assert_eq!(web["bytes"], json!({"received_total": 1000, "sent_total": 2000}));
+    assert_eq!(stats["listeners"][2]["protocol"], "tcp");
+    let endpoint = &stats["upstreams"][0]["endpoints"][0];
+    assert_eq!(endpoint["connections"], json!({"idle": 2, "leased": 1, "connecting": 0, "waiting": 0}));
+    assert_eq!(endpoint["reuse_ratio"], 0.997);
+    assert_eq!(endpoint["time_wait"], json!({"caused_total": 0, "avoided_total": 4}));
+    assert_eq!(stats["upstreams"][0]["endpoints"][1]["reuse_ratio"], Value::Null);
+    assert_eq!(stats["process"], json!({"fds": {"used": 41, "limit": 20000}, "memory_bytes": 12_000_000}));
+    assert_eq!(stats["config"]["loaded_at"], "2026-09-21T14:13:20.000Z");
+}
+
+#[test]
+fn an_unreadable_figure_is_null_and_the_note_survives() {
+    let registry = fixture::registry();
+    let missing = Host { notes: vec!["why".into()], ..Host::default() };
+    let stats = serde_json::to_value(Snapshot::take(&registry, missing)).unwrap();
+    assert_eq!(stats["process"]["memory_bytes"], Value::Null);
+    assert_eq!(stats["kernel"]["local_ports"], Value::Null);
+    assert_eq!(stats["notes"][0], "why");
+    assert_eq!(stats["listeners"][0]["accept_queue"]["limit"], 1024);
+}
+
+#[test]
+fn the_accept_queue_is_no_longer_than_somaxconn() {
+    assert_eq!(take(&fixture::registry())["listeners"][0]["accept_queue"]["limit"], 512);
+}
+
+#[test]
+fn health_draining_and_the_idle_timeout_are_read_live() {
+    let mut config = fixture::config();
+    let mut upstream = fixture::upstream("app", &[3000, 3001]);
+    upstream.passive.failures = 1;
+    config.upstreams = vec![upstream.into()];
+    let registry = fixture::registry_of(&config);
+    let endpoint = &registry.upstreams[0].endpoints[1];
+    registry.upstreams[0].health.failed(1, Instant::now());
+    registry.draining.store(true, Relaxed);
+    let before = take(&registry);
+    endpoint.keep_alive_hint_ms.store(15_000, Relaxed);
+    let after = take(&registry);
+    let seen = |stats: &Value| {
+        let endpoint = &stats["upstreams"][0]["endpoints"][1];
+        (endpoint["idle_timeout_s"].as_f64(), endpoint["idle_timeout_from"].as_str().map(str::to_owned))
+    };
+    assert_eq!(before["draining"], true);
+    assert_eq!(before["upstreams"][0]["endpoints"][1]["health"], "down");
+    assert_eq!(seen(&before), (Some(4.0), Some("default".into())));
+    assert_eq!(seen(&after), (Some(14.0), Some("hint".into())));
+}
+
+#[test]
+fn a_snapshot_reads_back_and_ignores_what_it_does_not_know() {
+    let taken = Snapshot::take(&fixture::registry(), host());
+    let mut json = serde_json::to_value(&taken).unwrap();
+    json["from_a_later_version"] = json!({"a": 1});
+    json["listeners"][0]["tcp_states"] = json!({"established": 3});
+    let read: Snapshot = serde_json::from_value(json).unwrap();
+    assert_eq!(read.listeners[0].tcp_states.as_ref().unwrap()["established"], 3);
+    assert_eq!((read.upstreams, read.process), (taken.upstreams, taken.process));
+}
+
+#[test]
+fn a_configured_idle_timeout_wins_and_a_short_hint_is_halved() {
+    let registry = fixture::registry();
+    let endpoint = &registry.upstreams[0].endpoints[0];
+    let mut pool = registry.upstreams[0].config.pool.clone();
+    endpoint.keep_alive_hint_ms.store(1_000, Relaxed);
+    assert_eq!(endpoint.idle_timeout(&pool).0, Duration::from_millis(500));
+    pool.idle_timeout = Some(Duration::from_secs(30));
+    assert_eq!(endpoint.idle_timeout(&pool).0, Duration::from_secs(30));
+}
