@@ -15,18 +15,23 @@ use crate::worker;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 use tokio_util::sync::CancellationToken;
 
-/// The running proxy. Everything runs on threads of its own.
-#[derive(Debug)]
+/// A handle to the running proxy, which runs on threads of its own.
+#[derive(Clone, Debug)]
 pub struct Supervisor {
     registry: Arc<Registry>,
     admin_address: Option<SocketAddr>,
     tokens: Tokens,
-    workers: Vec<JoinHandle<io::Result<()>>>,
+    threads: Arc<Mutex<Option<Threads>>>,
+}
+
+#[derive(Debug)]
+struct Threads {
+    workers: Vec<JoinHandle<io::Result<usize>>>,
     control: JoinHandle<()>,
 }
 
@@ -61,7 +66,7 @@ pub enum StartError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DrainReport {
     /// Sessions that were cut because `runtime.shutdown_timeout` passed, or by [`Supervisor::stop`].
-    pub cut: u64,
+    pub cut: usize,
 }
 
 impl Supervisor {
@@ -82,7 +87,8 @@ impl Supervisor {
         let admin_address = socket.address();
         let workers = start_workers(&registry, sockets, &upstreams, access_log.clone(), &tokens)?;
         let control = start_control(config, socket, &registry, access_log, &tokens)?;
-        Ok(Self { registry, admin_address, tokens, workers, control })
+        let threads = Arc::new(Mutex::new(Some(Threads { workers, control })));
+        Ok(Self { registry, admin_address, tokens, threads })
     }
 
     /// What runs, and its counters.
@@ -105,19 +111,21 @@ impl Supervisor {
         self.tokens.stop.cancel();
     }
 
-    /// Waits until everything has ended.
-    pub fn wait(self) -> DrainReport {
-        let mut failed = false;
-        for worker in self.workers {
-            failed |= !matches!(worker.join(), Ok(Ok(())));
+    /// Waits until everything has ended. Only the first of several callers waits.
+    pub fn wait(&self) -> DrainReport {
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(threads) = threads else { return DrainReport { cut: 0 } };
+        let mut cut = 0;
+        for worker in threads.workers {
+            match worker.join() {
+                Ok(Ok(left)) => cut += left,
+                Ok(Err(error)) => tracing::error!(%error, "a worker ended"),
+                Err(_) => tracing::error!("a worker panicked"),
+            }
         }
-        if failed {
-            tracing::error!("a worker ended with an error");
-        }
-        let cut = self.registry.listeners.iter().map(|l| l.gauge(|w| &w.sessions)).sum();
         self.tokens.over.cancel();
         // The control thread has no result; if it panicked, there is nothing left to wait for.
-        let _ = self.control.join();
+        let _ = threads.control.join();
         DrainReport { cut }
     }
 }
@@ -204,7 +212,7 @@ fn start_workers(
     upstreams: &[Arc<Shared>],
     access_log: Option<AccessLog>,
     tokens: &Tokens,
-) -> Result<Vec<JoinHandle<io::Result<()>>>, StartError> {
+) -> Result<Vec<JoinHandle<io::Result<usize>>>, StartError> {
     let count = sockets.iter().map(|(_, sockets)| sockets.len()).max().unwrap_or(0);
     let mut threads = Vec::with_capacity(count);
     let (ready, is_ready) = mpsc::channel();
@@ -242,7 +250,7 @@ fn take_one_each(sockets: &mut Sockets) -> Vec<(Arc<ListenerState>, std::net::Tc
 }
 
 /// Stops what was started, and returns the worker's own error where there is one.
-fn abandon(threads: Vec<JoinHandle<io::Result<()>>>, tokens: &Tokens, error: io::Error) -> StartError {
+fn abandon(threads: Vec<JoinHandle<io::Result<usize>>>, tokens: &Tokens, error: io::Error) -> StartError {
     tokens.stop.cancel();
     let ended = threads.into_iter().filter_map(|thread| thread.join().ok()?.err());
     StartError::Thread(ended.last().unwrap_or(error))

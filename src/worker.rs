@@ -61,17 +61,18 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// Runs the worker on this thread until it has drained or is stopped.
+    /// Runs the worker on this thread until it has drained or is stopped; returns how many sessions
+    /// were still open then.
     ///
     /// # Errors
     /// When the runtime cannot be built or a listening socket cannot be registered with it.
-    pub fn run(self) -> std::io::Result<()> {
+    pub fn run(self) -> std::io::Result<usize> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let local = LocalSet::new();
         local.block_on(&runtime, self.serve())
     }
 
-    async fn serve(self) -> std::io::Result<()> {
+    async fn serve(self) -> std::io::Result<usize> {
         let worker = Rc::new(Worker {
             index: self.index,
             registry: Arc::clone(&self.registry),
@@ -90,7 +91,7 @@ impl Parts {
         // Whoever started the worker waits for this, unless it gave up.
         let _ = self.ready.send(());
         tokio::select! {
-            () = self.stop.cancelled() => return Ok(()),
+            () = self.stop.cancelled() => return Ok(worker.sessions.get()),
             () = self.drain.cancelled() => {}
         }
         worker.draining.set(true);
@@ -105,7 +106,7 @@ impl Parts {
             () = self.stop.cancelled() => {}
             () = worker.all_sessions_ended() => {}
         }
-        Ok(())
+        Ok(worker.sessions.get())
     }
 }
 

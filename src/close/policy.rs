@@ -72,16 +72,12 @@ pub fn endpoint(close: UpstreamClose, peer_closed: bool, unacknowledged: usize) 
 mod tests {
     use super::*;
 
-    const OPEN: ClientState =
-        ClientState { peer_closed: false, announced_last: false, cut: false };
+    const OPEN: ClientState = ClientState { peer_closed: false, announced_last: false, cut: false };
 
     #[test]
     fn a_client_that_may_still_send_is_drained() {
         assert_eq!(client(Linger::Graceful, OPEN), ClientClose::Drain);
-        assert_eq!(
-            client(Linger::Graceful, ClientState { peer_closed: true, ..OPEN }),
-            ClientClose::Close
-        );
+        assert_eq!(client(Linger::Graceful, ClientState { peer_closed: true, ..OPEN }), ClientClose::Close);
         assert_eq!(
             client(Linger::Graceful, ClientState { announced_last: true, ..OPEN }),
             ClientClose::Close

@@ -71,8 +71,7 @@ mod tests {
     #[test]
     fn an_answer_names_its_reason_twice_and_passes_the_strict_parser() {
         for reason in RejectReason::ALL {
-            let text =
-                written(Answer { reason: *reason, method: Some(Method::Get), persist: false });
+            let text = written(Answer { reason: *reason, method: Some(Method::Get), persist: false });
             assert!(text.contains(&format!("\r\nx-millpond-reason: {reason}\r\n")));
             assert!(text.ends_with(&format!(": {reason}\n")));
             let context = ResponseContext {

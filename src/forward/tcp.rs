@@ -47,8 +47,7 @@ impl TcpSession {
             }
             Err(reason) => {
                 self.session.counters().rejects.inc(reason.index());
-                let state =
-                    ClientState { peer_closed: false, announced_last: false, cut: false };
+                let state = ClientState { peer_closed: false, announced_last: false, cut: false };
                 (CloseReason::UpstreamFailed, state)
             }
         };

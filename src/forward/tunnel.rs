@@ -50,11 +50,7 @@ pub struct TunnelEnd {
 impl TunnelEnd {
     /// What the close policy needs to know.
     pub fn client_state(&self) -> ClientState {
-        ClientState {
-            peer_closed: self.client_closed,
-            announced_last: false,
-            cut: self.reset,
-        }
+        ClientState { peer_closed: self.client_closed, announced_last: false, cut: self.reset }
     }
 }
 

@@ -97,6 +97,7 @@ fn listener_states(config: &Arc<model::Listener>) -> Vec<Arc<ListenerState>> {
         config: config.clone(),
         backlog: 1024,
         workers: (0..WORKERS).map(|_| ListenerCounters::default()).collect(),
+        clients: Default::default(),
     };
     config.bind.iter().map(|address| Arc::new(state(address))).collect()
 }

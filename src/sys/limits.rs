@@ -1,13 +1,168 @@
-//! Limits of the process and of the kernel.
+//! Limits of the process and of the kernel, as they are now.
 
-use std::io;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::{fs, io, mem};
 
-/// Raises RLIMIT_NOFILE's soft limit to its hard limit; returns (before, now).
+/// Raises RLIMIT_NOFILE's soft limit to its hard limit; returns (before, now). getrlimit(2)
+#[allow(unsafe_code)]
 pub fn raise_nofile() -> io::Result<(u64, u64)> {
-    todo!()
+    // SAFETY: rlimit is two integers, for which all zeroes is a value.
+    let mut limit: libc::rlimit = unsafe { mem::zeroed() };
+    // SAFETY: the kernel writes one rlimit to a pointer that is valid for one.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let before = limit.rlim_cur;
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: the kernel reads one rlimit from a pointer that is valid for one.
+    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok((before, limit.rlim_cur))
 }
 
-/// net.core.somaxconn.
+/// net.core.somaxconn: what the kernel clamps the argument of listen(2) to. An error names the file.
 pub fn somaxconn() -> io::Result<u32> {
-    todo!()
+    read("/proc/sys/net/core/somaxconn", single)
+}
+
+/// net.ipv4.tcp_max_syn_backlog, which holds for IPv6 too. An error names the file.
+pub fn tcp_max_syn_backlog() -> io::Result<u32> {
+    read("/proc/sys/net/ipv4/tcp_max_syn_backlog", single)
+}
+
+/// net.ipv4.ip_local_port_range, which holds for IPv6 too: the ports that connect(2) chooses from.
+/// An error names the file.
+pub fn local_port_range() -> io::Result<RangeInclusive<u16>> {
+    read("/proc/sys/net/ipv4/ip_local_port_range", port_range)
+}
+
+/// net.ipv4.ip_unprivileged_port_start, which holds for IPv6 too: binding a port below it takes
+/// CAP_NET_BIND_SERVICE. An error names the file.
+pub fn unprivileged_port_start() -> io::Result<u32> {
+    read("/proc/sys/net/ipv4/ip_unprivileged_port_start", single)
+}
+
+/// Descriptors that this process has open. An error names the directory.
+pub fn open_descriptors() -> io::Result<usize> {
+    const DIRECTORY: &str = "/proc/self/fd";
+    let entries = fs::read_dir(DIRECTORY).map_err(|e| named(DIRECTORY, &e))?;
+    let mut count = 0;
+    for entry in entries {
+        entry.map_err(|e| named(DIRECTORY, &e))?;
+        count += 1;
+    }
+    // The directory itself was open while it was read.
+    Ok(usize::saturating_sub(count, 1))
+}
+
+/// Memory of this process that is resident, in bytes. An error names the file.
+pub fn resident_bytes() -> io::Result<u64> {
+    let pages = read("/proc/self/statm", resident_pages)?;
+    Ok(pages.saturating_mul(page_size()?))
+}
+
+#[allow(unsafe_code)]
+fn page_size() -> io::Result<u64> {
+    // SAFETY: sysconf reads no memory of ours.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    u64::try_from(size).map_err(|_| io::Error::last_os_error())
+}
+
+/// Reads a file of /proc and parses it.
+fn read<T>(path: &str, parse: impl Fn(&str) -> Option<T>) -> io::Result<T> {
+    let text = fs::read_to_string(path).map_err(|e| named(path, &e))?;
+    parse(&text).ok_or_else(|| {
+        io::Error::new(io::ErrorKind::InvalidData, format!("{path}: not understood: {:?}", text.trim_end()))
+    })
+}
+
+fn named(path: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{path}: {error}"))
+}
+
+fn single<T: FromStr>(text: &str) -> Option<T> {
+    text.trim().parse().ok()
+}
+
+fn port_range(text: &str) -> Option<RangeInclusive<u16>> {
+    let (first, last) = text.trim().split_once(|c: char| c.is_ascii_whitespace())?;
+    let range = first.parse().ok()?..=last.trim_start().parse().ok()?;
+    (!range.is_empty()).then_some(range)
+}
+
+/// The second field of statm is the resident set, in pages. proc_pid_statm(5)
+fn resident_pages(text: &str) -> Option<u64> {
+    text.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+
+    #[test]
+    fn the_soft_limit_becomes_the_hard_limit() {
+        let (before, now) = raise_nofile().unwrap();
+        assert!(now >= before && now > 0);
+        assert_eq!(raise_nofile().unwrap(), (now, now));
+    }
+
+    #[test]
+    fn kernel_limits_are_what_proc_says() {
+        let text = |path: &str| fs::read_to_string(path).unwrap().trim().to_owned();
+        assert_eq!(somaxconn().unwrap().to_string(), text("/proc/sys/net/core/somaxconn"));
+        assert_eq!(
+            tcp_max_syn_backlog().unwrap().to_string(),
+            text("/proc/sys/net/ipv4/tcp_max_syn_backlog")
+        );
+        let range = local_port_range().unwrap();
+        assert_eq!(
+            format!("{}\t{}", range.start(), range.end()),
+            text("/proc/sys/net/ipv4/ip_local_port_range")
+        );
+        assert!(unprivileged_port_start().unwrap() <= 65536);
+    }
+
+    #[test]
+    fn files_that_are_opened_count_as_descriptors() {
+        // Other tests open and close descriptors meanwhile, so many are needed to stand out.
+        let before = open_descriptors().unwrap();
+        let held: Vec<File> = (0..200).map(|_| File::open("/dev/null").unwrap()).collect();
+        assert!(open_descriptors().unwrap() >= before + 100);
+        drop(held);
+    }
+
+    #[test]
+    fn memory_that_is_written_becomes_resident() {
+        const SIZE: usize = 64 << 20;
+        let before = resident_bytes().unwrap();
+        let held = vec![1_u8; SIZE];
+        assert!(resident_bytes().unwrap() > before + SIZE as u64 / 2);
+        drop(held);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_an_error_and_not_a_number() {
+        assert_eq!(port_range("32768\t60999\n"), Some(32768..=60999));
+        for text in ["", "32768", "a b", "60999 32768", "1 65536", "-1 5"] {
+            assert_eq!(port_range(text), None, "{text:?}");
+        }
+        assert_eq!(resident_pages("2000 150 90 3 0 60 0\n"), Some(150));
+        for text in ["", "2000", "2000 x"] {
+            assert_eq!(resident_pages(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn errors_name_the_file() {
+        let missing = read("/proc/sys/net/no_such_file", single::<u32>).unwrap_err();
+        assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+        assert!(missing.to_string().starts_with("/proc/sys/net/no_such_file: "), "{missing}");
+
+        let text = read("/proc/self/comm", single::<u32>).unwrap_err();
+        assert_eq!(text.kind(), io::ErrorKind::InvalidData);
+        assert!(text.to_string().starts_with("/proc/self/comm: not understood: "), "{text}");
+    }
 }

@@ -1,1 +1,297 @@
 //! The kernel's own view of sockets, by netlink (sock_diag(7)).
+//!
+//! Shows every TCP socket of the network namespace, whoever owns it, and needs no privilege. A dump
+//! is not one instant: a socket that changes its state meanwhile may appear twice or not at all.
+
+mod state;
+pub mod wire;
+
+pub use state::{TcpState, TcpStates};
+
+use socket2::{Domain, Protocol, Type};
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::time::Duration;
+use wire::Message;
+
+/// The address family that a socket was made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// AF_INET.
+    V4,
+    /// AF_INET6; carries IPv4 too, where it is not restricted to IPv6.
+    V6,
+}
+
+/// One TCP socket as the kernel has it. The kernel keeps no owner for sockets in TIME_WAIT and for
+/// connections that nobody has accepted yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Socket {
+    /// The family of the socket, not of its addresses.
+    pub family: Family,
+    /// Where TCP is.
+    pub state: TcpState,
+    /// The local address; an IPv4-mapped one as IPv4. Scope and flow label are left out.
+    pub local: SocketAddr,
+    /// The peer's address, likewise; unspecified with port 0 where there is no peer.
+    pub remote: SocketAddr,
+    /// Bytes received and not read; in LISTEN: connections that wait for accept(2).
+    pub rqueue: u32,
+    /// Bytes written and not acknowledged; in LISTEN: the backlog in force.
+    pub wqueue: u32,
+    /// The inode behind the descriptor, as fstat(2) shows it; 0: none.
+    pub inode: u32,
+    /// The user who made the socket; 0 where there is no inode.
+    pub uid: u32,
+}
+
+/// Which sockets to list. The kernel sorts them out, so that few cost little to receive.
+#[derive(Clone, Copy, Debug)]
+pub struct Filter {
+    /// In any of these states.
+    pub states: TcpStates,
+    /// With this local port.
+    pub local_port: Option<u16>,
+    /// With this remote port.
+    pub remote_port: Option<u16>,
+}
+
+impl Filter {
+    /// Every socket in one of these states.
+    pub fn states(states: TcpStates) -> Self {
+        Self { states, local_port: None, remote_port: None }
+    }
+}
+
+/// Connections that wait for accept(2) on one listening socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenQueue {
+    /// How many wait.
+    pub depth: u32,
+    /// The backlog in force: the kernel drops connections when more than these wait.
+    pub limit: u32,
+}
+
+/// Lists the TCP sockets of the network namespace. An error says what netlink answered.
+pub fn sockets(filter: &Filter) -> io::Result<Vec<Socket>> {
+    let mut sockets = Vec::new();
+    visit(filter, |socket| sockets.push(socket))?;
+    Ok(sockets)
+}
+
+/// The queues of every socket that listens on this address and port (with SO_REUSEPORT there are
+/// several), in no order. Empty: none listens there.
+pub fn listen_queue(local: SocketAddr) -> io::Result<Vec<ListenQueue>> {
+    let listening = TcpStates::of(&[TcpState::Listen]);
+    let filter = Filter { local_port: Some(local.port()), ..Filter::states(listening) };
+    let mut queues = Vec::new();
+    visit(&filter, |socket| {
+        if socket.local.ip() == local.ip().to_canonical() {
+            queues.push(ListenQueue { depth: socket.rqueue, limit: socket.wqueue });
+        }
+    })?;
+    Ok(queues)
+}
+
+/// Calls `each` with one socket after another, without holding them all. On an error `each` may have
+/// seen a part of them.
+pub fn visit(filter: &Filter, mut each: impl FnMut(Socket)) -> io::Result<()> {
+    let mut netlink = Netlink::open()?;
+    for (sequence, family) in [(1, Family::V4), (2, Family::V6)] {
+        netlink.dump(&wire::request(family, filter, sequence), sequence, &mut each)?;
+    }
+    Ok(())
+}
+
+/// A netlink socket and the buffer for its answers.
+struct Netlink {
+    socket: socket2::Socket,
+    buffer: Vec<u8>,
+}
+
+impl Netlink {
+    /// The kernel fills a datagram up to the size of the buffer, and no further than this.
+    const LARGEST_DATAGRAM: usize = 32 << 10;
+    /// The kernel answers from within the system call; this is only so that nothing waits for ever.
+    const PATIENCE: Duration = Duration::from_secs(5);
+
+    fn open() -> io::Result<Self> {
+        let protocol = Protocol::from(libc::NETLINK_SOCK_DIAG);
+        let socket =
+            socket2::Socket::new(Domain::from(libc::AF_NETLINK), Type::RAW.cloexec(), Some(protocol))
+                .map_err(|e| failed("socket(AF_NETLINK)", &e))?;
+        socket.set_read_timeout(Some(Self::PATIENCE))?;
+        Ok(Self { socket, buffer: vec![0; Self::LARGEST_DATAGRAM] })
+    }
+
+    fn dump(&mut self, request: &[u8], sequence: u32, mut each: impl FnMut(Socket)) -> io::Result<()> {
+        self.socket.write_all(request).map_err(|e| failed("send", &e))?;
+        loop {
+            let length = match self.socket.read(&mut self.buffer) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                read => read.map_err(|e| failed("receive", &e))?,
+            };
+            for message in wire::messages(&self.buffer[..length], sequence) {
+                match message.map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))? {
+                    Message::Socket(socket) => each(socket),
+                    Message::Done => return Ok(()),
+                    Message::Error(errno) => {
+                        return Err(failed("dump", &io::Error::from_raw_os_error(errno)));
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn failed(step: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("sock_diag: {step}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+    use std::os::fd::AsRawFd;
+    use std::time::Instant;
+
+    /// What the kernel has between two addresses, the socket at `near` first. Others may come and go
+    /// on the host meanwhile, so that only exact pairs are told apart from theirs.
+    fn between(near: SocketAddr, far: SocketAddr) -> Vec<Socket> {
+        let mut found = Vec::new();
+        for (local, remote) in [(near, far), (far, near)] {
+            let filter = Filter {
+                states: TcpStates::ALL,
+                local_port: Some(local.port()),
+                remote_port: Some(remote.port()),
+            };
+            found.extend(sockets(&filter).unwrap().iter().filter(|s| (s.local, s.remote) == (local, remote)));
+        }
+        found
+    }
+
+    /// Waits until the ends of a connection are in these states, the one at `near` first.
+    fn expect_states(near: SocketAddr, far: SocketAddr, expected: &[TcpState]) -> Vec<Socket> {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        loop {
+            let found = between(near, far);
+            if found.iter().map(|s| s.state).eq(expected.iter().copied()) {
+                return found;
+            }
+            assert!(Instant::now() < deadline, "expected {expected:?}, found {found:?}");
+            std::thread::yield_now();
+        }
+    }
+
+    fn inode(socket: &impl AsRawFd) -> u32 {
+        let link = std::fs::read_link(format!("/proc/self/fd/{}", socket.as_raw_fd())).unwrap();
+        let text = link.to_str().unwrap();
+        text.strip_prefix("socket:[").unwrap().strip_suffix(']').unwrap().parse().unwrap()
+    }
+
+    #[test]
+    fn both_ends_of_a_connection_are_seen_with_addresses_queues_and_inodes() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        client.write_all(b"1234567").unwrap();
+        let (address, peer) = (listener.local_addr().unwrap(), client.local_addr().unwrap());
+        let ends = expect_states(address, peer, &[TcpState::Established, TcpState::Established]);
+
+        let (near, far) = (ends[0], ends[1]);
+        assert_eq!((near.local, near.remote, far.local, far.remote), (address, peer, peer, address));
+        assert_eq!((near.inode, far.inode), (inode(&server), inode(&client)));
+        assert_eq!((near.rqueue, near.family), (7, Family::V4));
+    }
+
+    #[test]
+    fn a_close_is_seen_state_by_state() {
+        use TcpState::{CloseWait, FinWait2, TimeWait};
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (server, peer) = listener.accept().unwrap();
+        let address = listener.local_addr().unwrap();
+        server.shutdown(Shutdown::Write).unwrap();
+        expect_states(address, peer, &[FinWait2, CloseWait]);
+        drop(client);
+        let ends = expect_states(address, peer, &[TimeWait]);
+        assert_eq!((ends[0].local, ends[0].inode), (address, 0));
+    }
+
+    #[test]
+    fn only_what_the_filter_names_is_listed() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let client = TcpStream::connect(address).unwrap();
+        let (_server, peer) = listener.accept().unwrap();
+
+        let everything = sockets(&Filter::states(TcpStates::ALL)).unwrap();
+        for filter in [
+            Filter::states(TcpStates::ALL),
+            Filter::states(TcpStates::of(&[TcpState::Listen])),
+            Filter::states(TcpStates::of(&[TcpState::TimeWait])),
+            Filter { local_port: Some(address.port()), ..Filter::states(TcpStates::ALL) },
+            Filter { remote_port: Some(address.port()), ..Filter::states(TcpStates::ALL) },
+            Filter {
+                states: TcpStates::ALL,
+                local_port: Some(address.port()),
+                remote_port: Some(peer.port()),
+            },
+        ] {
+            let matches = |socket: &Socket| {
+                filter.states.contains(socket.state)
+                    && filter.local_port.is_none_or(|port| port == socket.local.port())
+                    && filter.remote_port.is_none_or(|port| port == socket.remote.port())
+            };
+            let listed = sockets(&filter).unwrap();
+            assert!(listed.iter().all(matches), "{filter:?}");
+            let ours = |s: &&Socket| {
+                s.local == address && [0, peer.port()].contains(&s.remote.port())
+                    || (s.local, s.remote) == (peer, address)
+            };
+            let expected: Vec<&Socket> = everything.iter().filter(ours).filter(|s| matches(s)).collect();
+            assert_eq!(listed.iter().filter(ours).collect::<Vec<_>>(), expected, "{filter:?}");
+        }
+        drop(client);
+    }
+
+    #[test]
+    fn connections_that_nobody_accepted_are_the_depth_of_the_queue() {
+        let listener = crate::sys::sockopt::tcp_socket("127.0.0.1:0".parse().unwrap()).unwrap();
+        listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+        listener.listen(7).unwrap();
+        let listener = TcpListener::from(listener);
+        let address = listener.local_addr().unwrap();
+        assert_eq!(listen_queue(address).unwrap(), [ListenQueue { depth: 0, limit: 7 }]);
+
+        let clients: Vec<_> = (0..3).map(|_| TcpStream::connect(address).unwrap()).collect();
+        assert_eq!(listen_queue(address).unwrap(), [ListenQueue { depth: 3, limit: 7 }]);
+        drop((clients, listener));
+        assert_eq!(listen_queue(address).unwrap(), []);
+    }
+
+    #[test]
+    fn a_dump_of_many_datagrams_is_read_to_its_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let pairs: Vec<_> =
+            (0..400).map(|_| (TcpStream::connect(address).unwrap(), listener.accept().unwrap())).collect();
+        let established = TcpStates::of(&[TcpState::Established]);
+        let filter = Filter { local_port: Some(address.port()), ..Filter::states(established) };
+        assert_eq!(sockets(&filter).unwrap().iter().filter(|s| s.local == address).count(), pairs.len());
+    }
+
+    #[test]
+    fn an_ipv4_client_of_an_ipv6_socket_is_shown_as_ipv4() {
+        let listener = TcpListener::bind("[::]:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let client = TcpStream::connect(address).unwrap();
+        let (_server, _) = listener.accept().unwrap();
+        let peer = client.local_addr().unwrap();
+        let ends = expect_states(address, peer, &[TcpState::Established, TcpState::Established]);
+        assert_eq!((ends[0].family, ends[1].family), (Family::V6, Family::V4));
+        assert_eq!(listen_queue(listener.local_addr().unwrap()).unwrap().len(), 1);
+        assert_eq!(listen_queue((Ipv4Addr::UNSPECIFIED, port).into()).unwrap().len(), 0);
+    }
+}

@@ -1,32 +1,298 @@
 //! Socket options and queues of live sockets.
 
+use super::sock_diag::TcpState;
 use crate::addr::{EndpointAddr, SourceAddr};
-use crate::config::model::UpstreamSocket;
-use socket2::Socket;
-use std::io;
-use std::os::fd::AsFd;
+use crate::config::model::{TcpKeepalive, UpstreamSocket};
+use libc::c_int;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::Duration;
+use std::{io, mem};
 
 /// A non-blocking socket to dial this endpoint with, all options set; bound to `source` with
-/// IP_BIND_ADDRESS_NO_PORT where one is given, so that the port is chosen at connect(2).
+/// IP_BIND_ADDRESS_NO_PORT where one is given, so that the port is chosen at connect(2): two
+/// connections to different endpoints can then share a port. ip(7)
 pub fn upstream_socket(
-    _endpoint: EndpointAddr,
-    _options: &UpstreamSocket,
-    _source: Option<SourceAddr>,
+    endpoint: EndpointAddr,
+    options: &UpstreamSocket,
+    source: Option<SourceAddr>,
 ) -> io::Result<Socket> {
-    todo!()
+    let socket = tcp_socket(endpoint.0)?;
+    set_transport(&socket, options.no_delay, options.user_timeout, options.tcp_keepalive.as_ref())?;
+    if let Some(source) = source {
+        // IPv6 sockets take it at this level too.
+        set_int(&socket, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)?;
+        socket.bind(&SocketAddr::new(source.0, 0).into())?;
+    }
+    Ok(socket)
+}
+
+/// A TCP socket for this family of addresses, non-blocking and closed on exec.
+pub fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {
+    let kind = Type::STREAM.nonblocking().cloexec();
+    Socket::new_raw(Domain::for_address(address), kind, Some(Protocol::TCP))
+}
+
+/// The options that listening and dialling sockets have in common: TCP_NODELAY, TCP_USER_TIMEOUT
+/// (zero leaves the kernel's default) and keepalive probes. The kernel takes probe times in seconds
+/// up to 32767 and counts up to 127: fractions are rounded up, and what is beyond is cut. tcp(7)
+pub fn set_transport(
+    socket: &Socket,
+    no_delay: bool,
+    user_timeout: Duration,
+    tcp_keepalive: Option<&TcpKeepalive>,
+) -> io::Result<()> {
+    if no_delay {
+        socket.set_tcp_nodelay(true)?;
+    }
+    if !user_timeout.is_zero() {
+        let most = Duration::from_millis(i32::MAX as u64);
+        socket.set_tcp_user_timeout(Some(user_timeout.clamp(Duration::from_millis(1), most)))?;
+    }
+    if let Some(probes) = tcp_keepalive {
+        let seconds = |time| Duration::from_secs(whole_seconds(time).clamp(1, 32_767));
+        let parameters = socket2::TcpKeepalive::new()
+            .with_time(seconds(probes.idle))
+            .with_interval(seconds(probes.interval))
+            .with_retries(probes.count.clamp(1, 127));
+        socket.set_tcp_keepalive(&parameters)?;
+    }
+    Ok(())
+}
+
+/// TCP_DEFER_ACCEPT on a listening socket: connections are accepted once their first bytes are here,
+/// or after about this time. The kernel counts in retransmissions of the SYN-ACK and so rounds up to
+/// 1, 3, 7, 15 … seconds. tcp(7)
+pub fn set_defer_accept(socket: &impl AsFd, time: Duration) -> io::Result<()> {
+    let seconds = c_int::try_from(whole_seconds(time)).unwrap_or(c_int::MAX);
+    set_int(socket, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, seconds)
+}
+
+/// SO_LINGER with this time, in whole seconds, rounded up to 1 at least (0 would mean RST). Beware:
+/// close(2) then waits that long for the peer's acknowledgement, on non-blocking sockets too. socket(7)
+pub fn set_linger(socket: &Socket, time: Duration) -> io::Result<()> {
+    let seconds = whole_seconds(time).clamp(1, i32::MAX as u64);
+    socket.set_linger(Some(Duration::from_secs(seconds)))
 }
 
 /// Makes the next close(2) send RST and leave no TIME_WAIT (SO_LINGER with time 0).
-pub fn reset_on_close(_socket: &impl AsFd) -> io::Result<()> {
-    todo!()
+pub fn reset_on_close(socket: &impl AsFd) -> io::Result<()> {
+    socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO))
 }
 
-/// Bytes written but not yet acknowledged by the peer (SIOCOUTQ, tcp(7)).
-pub fn unacknowledged(_socket: &impl AsFd) -> io::Result<usize> {
-    todo!()
+/// Bytes written but not yet acknowledged by the peer (SIOCOUTQ, tcp(7)); a FIN counts as one.
+pub fn unacknowledged(socket: &impl AsFd) -> io::Result<usize> {
+    queue(socket, libc::TIOCOUTQ)
 }
 
 /// Bytes received but not yet read (SIOCINQ, tcp(7)).
-pub fn unread(_socket: &impl AsFd) -> io::Result<usize> {
-    todo!()
+pub fn unread(socket: &impl AsFd) -> io::Result<usize> {
+    queue(socket, libc::FIONREAD)
+}
+
+/// The state that TCP is in on this socket (TCP_INFO, tcp(7)).
+pub fn tcp_state(socket: &impl AsFd) -> io::Result<TcpState> {
+    // The state is the first byte of tcp_info, and the kernel cuts its answer to what was asked for.
+    let mut answer = [0_u8; 1];
+    get(socket, libc::IPPROTO_TCP, libc::TCP_INFO, &mut answer)?;
+    TcpState::from_kernel(answer[0]).ok_or_else(|| {
+        io::Error::new(io::ErrorKind::InvalidData, format!("TCP_INFO: unknown TCP state {}", answer[0]))
+    })
+}
+
+fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
+}
+
+#[allow(unsafe_code)]
+fn queue(socket: &impl AsFd, request: libc::Ioctl) -> io::Result<usize> {
+    let mut bytes: c_int = 0;
+    // SAFETY: both requests write one int to a pointer that is valid for one.
+    let result = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), request, &raw mut bytes) };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(usize::try_from(bytes).unwrap_or(0))
+}
+
+#[allow(unsafe_code)]
+fn set_int(socket: &impl AsFd, level: c_int, name: c_int, value: c_int) -> io::Result<()> {
+    let size = mem::size_of::<c_int>() as libc::socklen_t;
+    let value = (&raw const value).cast();
+    // SAFETY: the pointer is valid for `size` bytes, of which the kernel reads no more.
+    let result = unsafe { libc::setsockopt(socket.as_fd().as_raw_fd(), level, name, value, size) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[allow(unsafe_code)]
+fn get(socket: &impl AsFd, level: c_int, name: c_int, answer: &mut [u8]) -> io::Result<()> {
+    let mut size = answer.len() as libc::socklen_t;
+    let fd = socket.as_fd().as_raw_fd();
+    // SAFETY: the kernel writes at most `size` bytes to a pointer that is valid for as many.
+    let result = unsafe { libc::getsockopt(fd, level, name, answer.as_mut_ptr().cast(), &raw mut size) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// TCP_DEFER_ACCEPT as the kernel keeps it, in seconds.
+#[cfg(test)]
+pub(crate) fn defer_accept(socket: &impl AsFd) -> io::Result<c_int> {
+    let mut answer = [0; mem::size_of::<c_int>()];
+    get(socket, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, &mut answer)?;
+    Ok(c_int::from_ne_bytes(answer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::model::UpstreamClose;
+    use std::io::{ErrorKind, Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::time::Instant;
+
+    const OPTIONS: UpstreamSocket = UpstreamSocket {
+        no_delay: true,
+        user_timeout: Duration::from_millis(30_500),
+        tcp_keepalive: Some(TcpKeepalive {
+            idle: Duration::from_secs(61),
+            interval: Duration::from_secs(11),
+            count: 5,
+        }),
+        close: UpstreamClose::Auto,
+    };
+
+    fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (client, listener.accept().unwrap().0)
+    }
+
+    /// The peer's side of the kernel may be a moment behind.
+    fn eventually(what: &str, condition: impl Fn() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while !condition() {
+            assert!(Instant::now() < deadline, "not within 5 s: {what}");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_dialling_socket_has_the_options_of_its_configuration() {
+        let endpoint = EndpointAddr("127.0.0.1:9".parse().unwrap());
+        let socket = upstream_socket(endpoint, &OPTIONS, None).unwrap();
+        assert!(socket.nonblocking().unwrap());
+        assert!(socket.tcp_nodelay().unwrap());
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(OPTIONS.user_timeout));
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(61));
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(11));
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), 5);
+        assert!(socket.linger().unwrap().is_none());
+        assert_eq!(tcp_state(&socket).unwrap(), TcpState::Closed);
+    }
+
+    #[test]
+    fn what_is_off_stays_as_the_kernel_has_it() {
+        let off = UpstreamSocket {
+            no_delay: false,
+            user_timeout: Duration::ZERO,
+            tcp_keepalive: None,
+            close: UpstreamClose::Auto,
+        };
+        let endpoint = EndpointAddr("127.0.0.1:9".parse().unwrap());
+        let socket = upstream_socket(endpoint, &off, None).unwrap();
+        assert!(!socket.tcp_nodelay().unwrap());
+        assert!(!socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_user_timeout().unwrap(), None);
+    }
+
+    #[test]
+    fn times_and_counts_are_brought_into_the_range_that_the_kernel_takes() {
+        let probes = |idle, count| TcpKeepalive { idle, interval: idle, count };
+        let socket = tcp_socket("127.0.0.1:0".parse().unwrap()).unwrap();
+        for (given, kept) in [
+            (probes(Duration::from_millis(1), 0), (1, 1)),
+            (probes(Duration::from_millis(1001), 7), (2, 7)),
+            (probes(Duration::from_secs(86_400), 1000), (32_767, 127)),
+        ] {
+            set_transport(&socket, true, Duration::MAX, Some(&given)).unwrap();
+            assert_eq!(socket.tcp_keepalive_time().unwrap().as_secs(), kept.0);
+            assert_eq!(socket.tcp_keepalive_interval().unwrap().as_secs(), kept.0);
+            assert_eq!(socket.tcp_keepalive_retries().unwrap(), kept.1);
+        }
+        set_linger(&socket, Duration::from_millis(1)).unwrap();
+        assert_eq!(socket.linger().unwrap(), Some(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_source_is_bound_without_a_port_until_connect() {
+        for (loopback, source) in [("127.0.0.1:0", "127.0.0.7"), ("[::1]:0", "::1")] {
+            let listener = TcpListener::bind(loopback).unwrap();
+            let endpoint = EndpointAddr(listener.local_addr().unwrap());
+            let source = SourceAddr(source.parse().unwrap());
+            let socket = upstream_socket(endpoint, &OPTIONS, Some(source)).unwrap();
+
+            let bound = socket.local_addr().unwrap().as_socket().unwrap();
+            assert_eq!((bound.ip(), bound.port()), (source.0, 0));
+
+            match socket.connect(&endpoint.0.into()) {
+                Ok(()) => {}
+                Err(error) => assert_eq!(error.raw_os_error(), Some(libc::EINPROGRESS)),
+            }
+            let (_, client) = listener.accept().unwrap();
+            assert_eq!(client.ip(), source.0);
+            assert_eq!(client, socket.local_addr().unwrap().as_socket().unwrap());
+        }
+    }
+
+    #[test]
+    fn bytes_are_unread_until_read_and_unacknowledged_until_received() {
+        let (mut client, mut server) = pair();
+        assert_eq!((unread(&server).unwrap(), unacknowledged(&client).unwrap()), (0, 0));
+        client.write_all(b"12345").unwrap();
+        eventually("five bytes arrive", || unread(&server).unwrap() == 5);
+        eventually("they are acknowledged", || unacknowledged(&client).unwrap() == 0);
+        server.read_exact(&mut [0; 5]).unwrap();
+        assert_eq!(unread(&server).unwrap(), 0);
+
+        // A peer that reads nothing leaves bytes unacknowledged once its window is full.
+        client.set_nonblocking(true).unwrap();
+        while client.write(&[0; 65_536]).is_ok() {}
+        assert!(unacknowledged(&client).unwrap() > 0);
+        assert!(unread(&server).unwrap() > 0);
+    }
+
+    #[test]
+    fn queues_and_states_of_what_is_no_tcp_socket_are_errors() {
+        let file = std::fs::File::open("/dev/null").unwrap();
+        assert!(unread(&file).is_err() && unacknowledged(&file).is_err() && tcp_state(&file).is_err());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        assert_eq!(unread(&listener).unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(tcp_state(&listener).unwrap(), TcpState::Listen);
+    }
+
+    #[test]
+    fn a_reset_on_close_reaches_the_peer_as_one_and_a_plain_close_does_not() {
+        let (client, mut server) = pair();
+        reset_on_close(&client).unwrap();
+        drop(client);
+        assert_eq!(server.read(&mut [0; 1]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+        assert_eq!(tcp_state(&server).unwrap(), TcpState::Closed);
+
+        let (client, mut server) = pair();
+        drop(client);
+        assert_eq!(server.read(&mut [0; 1]).unwrap(), 0);
+        assert_eq!(tcp_state(&server).unwrap(), TcpState::CloseWait);
+    }
+
+    #[test]
+    fn the_state_follows_both_directions_of_a_close() {
+        let (client, server) = pair();
+        assert_eq!(tcp_state(&client).unwrap(), TcpState::Established);
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        eventually("FIN is acknowledged", || tcp_state(&client).unwrap() == TcpState::FinWait2);
+        eventually("FIN arrives", || tcp_state(&server).unwrap() == TcpState::CloseWait);
+        server.shutdown(std::net::Shutdown::Write).unwrap();
+        eventually("both are closed", || tcp_state(&server).unwrap() == TcpState::Closed);
+    }
 }

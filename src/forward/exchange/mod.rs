@@ -161,9 +161,9 @@ impl<C: Socket, U: Socket> Exchange<'_, C, U> {
         let after = |(time, failure)| Due { at: now + time, failure };
         let half_closed = self.client_closed.map(|at| Due { at, failure: Failure::HalfCloseDeadline });
         let all = [request.map(after), response.map(after), half_closed];
-        all.into_iter().flatten().min_by_key(|due| due.at).unwrap_or(Due {
-            at: now + limits.response_head,
-            failure: Failure::EndpointSilent,
-        })
+        all.into_iter()
+            .flatten()
+            .min_by_key(|due| due.at)
+            .unwrap_or(Due { at: now + limits.response_head, failure: Failure::EndpointSilent })
     }
 }

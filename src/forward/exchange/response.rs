@@ -152,7 +152,9 @@ impl ResponseSide {
                 self.pass_interim(mark)?;
             }
         }
-        self.body.stage(&mut self.input, &mut self.out).map_err(|_| Failure::BadResponse(RejectReason::BadResponse))
+        self.body
+            .stage(&mut self.input, &mut self.out)
+            .map_err(|_| Failure::BadResponse(RejectReason::BadResponse))
     }
 
     /// An HTTP/1.0 client must not see a 1xx (RFC 9110 section 15.2).

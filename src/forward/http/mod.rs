@@ -108,7 +108,13 @@ impl HttpSession {
     /// Answers a request itself and writes it down.
     async fn reject(&mut self, record: &mut Record, method: Method, reason: RejectReason, persist: bool) {
         record.sent = self.answer(Some(method), reason, persist).await;
-        record.end(&self.session, &self.inlet, failure::status(reason).0, Some(reason.label()), Instant::now());
+        record.end(
+            &self.session,
+            &self.inlet,
+            failure::status(reason).0,
+            Some(reason.label()),
+            Instant::now(),
+        );
     }
 
     /// Sends millpond's own answer, within `timeout.body`; returns its length in bytes.

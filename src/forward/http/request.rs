@@ -71,7 +71,9 @@ impl HttpSession {
                 Ok(leased) => leased,
                 Err(NotLeased::ClientGone) => return Next::End(End::closed(CloseReason::ClientReset)),
                 Err(NotLeased::Refused(reason)) => {
-                    return self.answer_failure(&mut record, &head, &request, reason, CloseReason::Graceful).await;
+                    return self
+                        .answer_failure(&mut record, &head, &request, reason, CloseReason::Graceful)
+                        .await;
                 }
             };
             match self.exchange(&head, &mut request, leased, input, &mut record).await {
@@ -170,7 +172,8 @@ impl HttpSession {
             upgrade: head.upgrade,
             persist: head.keep_alive && self.client_closed.is_none() && !self.worker.is_draining(),
         };
-        let mut response = ResponseSide::new(context, buffers.lend(), buffers.lend_head(), record.is_logged());
+        let mut response =
+            ResponseSide::new(context, buffers.lend(), buffers.lend_head(), record.is_logged());
         record.reused = Some(leased.lease.is_reused());
         let exchange = Exchange {
             client: &mut self.stream,
