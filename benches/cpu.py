@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+"""CPU time of a proxy for each request, next to its peers and to a floor below which no proxy can go.
+
+The subjects take turns (A B C D A B C D ...), each started anew for its turn and alone on one CPU, the
+origin and the clients on another. Counted is what the kernel charges to the subject's processes, user and
+system time, from /proc/PID/stat.
+"""
+
+import os
+import statistics
+import sys
+import time
+
+from lab import command, procfs, report, subjects, tools
+from lab.processes import Failed
+
+# Foreign CPU time, in cores, above which a run is called noisy.
+NOISY = 0.1
+
+
+def main():
+    options = command.parser(__doc__, subjects.NAMES)
+    options.add_argument("--rounds", type=command.positive, default=5, help="turns of each subject (default 5)")
+    options.add_argument("--requests", type=command.positive, default=200_000, help="counted in a turn (default 200000)")
+    options.add_argument("--warm-up", type=command.positive, default=20_000, help="before those (default 20000)")
+    options.add_argument("--clients", type=command.positive, default=64, help="at the same time (default 64)")
+    options.add_argument("--body", type=int, default=128, help="bytes of an answer (default 128)")
+    options.add_argument("--headers", type=int, default=0, help="more header fields in a request (default 0)")
+    options.add_argument("--subject-cpu", type=int, help="default: the last this process may use")
+    options.add_argument("--load-cpu", type=int, help="default: the first")
+    command.run(measure, options.parse_args())
+
+
+def measure(options, directory):
+    choose_cpus(options)
+    present, missing = command.installed(options.subjects)
+    samples = {name: [] for name in present}
+    failures = {}
+    for number in range(options.rounds):
+        for name in present:
+            if name in failures:
+                continue
+            progress(f"round {number + 1} of {options.rounds}: {name}")
+            try:
+                samples[name].append(take_turn(name, options, directory))
+            except Failed as failure:
+                failures[name] = str(failure)
+    progress("")
+    rows = [summary(name, samples, failures, missing) for name in options.subjects]
+    if options.json:
+        settings = {key: value for key, value in vars(options).items() if key not in ("json", "subjects")}
+        report.show_json({"settings": settings, "subjects": rows})
+    else:
+        show(rows, options)
+    return not failures
+
+
+def choose_cpus(options):
+    cpus = sorted(os.sched_getaffinity(0))
+    if options.subject_cpu is None:
+        options.subject_cpu = cpus[-1]
+    if options.load_cpu is None:
+        options.load_cpu = cpus[0]
+    if options.subject_cpu == options.load_cpu:
+        raise Failed("the subject needs a CPU of its own, apart from the load's")
+
+
+def take_turn(name, options, directory):
+    """Starts a subject, warms it up and measures it once."""
+    load_options = ["--clients", options.clients, "--body", options.body, "--headers", options.headers]
+    with (
+        tools.Origin(directory, options.body, options.load_cpu) as origin,
+        subjects.Subject(name, directory, origin.port, options.subject_cpu) as subject,
+    ):
+
+        def load(requests):
+            counted = [*load_options, "--requests", requests]
+            return tools.load(directory, subject.port, counted, 120, options.load_cpu)
+
+        load(options.warm_up)
+        pids, others = subject.pids(), [os.getpid(), *origin.pids()]
+        began, busy = time.monotonic(), procfs.machine_busy_seconds()
+        used, origin_used, load_used = procfs.cpu_seconds(pids), procfs.cpu_seconds(others), children_cpu()
+        result = load(options.requests)
+        used = procfs.cpu_seconds(pids) - used
+        ours = used + procfs.cpu_seconds(others) - origin_used + children_cpu() - load_used
+        foreign = (procfs.machine_busy_seconds() - busy - ours) / (time.monotonic() - began)
+        return {
+            "us_per_request": used / result["requests"] * 1e6,
+            "requests_per_s": result["requests_per_s"],
+            "p50_us": result["p50_us"],
+            "p99_us": result["p99_us"],
+            "foreign_cores": max(0.0, foreign),
+        }
+
+
+def children_cpu():
+    """CPU time of the programs that this one started and that have ended, such as a load."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
+def summary(name, samples, failures, missing):
+    """The medians of a subject's turns; the ratio is that to the floor's turn in the same round."""
+    if name in missing:
+        return {"name": name, "status": "not installed"}
+    row = {"name": name, "version": subjects.version(name)}
+    if name in failures:
+        return {**row, "status": f"failed: {failures[name]}"}
+    turns = samples[name]
+    row["status"] = "ok"
+    for key in turns[0]:
+        row[key] = statistics.median(turn[key] for turn in turns)
+    costs = [turn["us_per_request"] for turn in turns]
+    row["us_per_request_turns"] = costs
+    floor = [turn["us_per_request"] for turn in samples.get("floor", [])]
+    ratios = [cost / lowest for cost, lowest in zip(costs, floor)]
+    row["ratio_to_floor"] = statistics.median(ratios) if ratios else None
+    return row
+
+
+def show(rows, options):
+    cells, notes = [], []
+    for row in rows:
+        title = f"{row['name']} {row.get('version', '')}".strip()
+        if row["status"] != "ok":
+            cells.append([title, row["status"].split(":")[0], *[""] * 5])
+            notes += [f"{row['name']} {row['status']}"] if ":" in row["status"] else []
+            continue
+        costs, ratio = row["us_per_request_turns"], row["ratio_to_floor"]
+        cells.append([
+            title,
+            f"{row['us_per_request']:.2f}",
+            f"{min(costs):.2f} .. {max(costs):.2f}",
+            f"{ratio:.2f}" if ratio else "-",
+            f"{row['requests_per_s']:.0f}",
+            f"{row['p50_us']:.0f}",
+            f"{row['p99_us']:.0f}",
+        ])
+        if row["foreign_cores"] > NOISY:
+            notes.append(f"{row['name']}: other programs used {row['foreign_cores']:.2f} cores meanwhile; repeat this in quiet")
+    print(report.machine_line())
+    print(
+        f"{options.clients} keep-alive clients, {options.body}-byte answers, "
+        f"{options.rounds} turns of {options.requests} requests, medians\n"
+    )
+    print(report.table(["subject", "CPU us/request", "lowest .. highest", "x floor", "requests/s", "p50 us", "p99 us"], cells))
+    print("".join(f"\n{note}" for note in notes), end="\n" if notes else "")
+
+
+def progress(text):
+    """What is going on, for a person who waits."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

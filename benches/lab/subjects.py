@@ -1,0 +1,75 @@
+"""What is measured: each subject as it is started, with the configuration from benches/configs."""
+
+import os
+import shutil
+import subprocess
+
+from . import build
+from .processes import Process, free_port
+
+NAMES = ["floor", "millpond", "nginx", "haproxy"]
+# Where distributions install servers, which is not always in a user's PATH.
+_SYSTEM_DIRECTORIES = ["/usr/local/sbin", "/usr/sbin", "/sbin"]
+
+
+class Subject(Process):
+    """A proxy in front of an origin's port."""
+
+    def __init__(self, name, directory, origin, cpu=None, protocol="http", workers=1):
+        self.port = free_port()
+        self.admin = free_port()
+        words = {
+            "PORT": self.port,
+            "ADMIN": self.admin,
+            "ORIGIN": origin,
+            "DIRECTORY": directory,
+            "PROTOCOL": protocol,
+            "WORKERS": workers,
+        }
+        super().__init__(name, _command(name, directory, protocol, words), directory, cpu, self.port)
+
+
+def executable(name):
+    """The path of a subject's program; `None` if it is not installed."""
+    if name in ("floor", "millpond"):
+        return str(build.binary(name))
+    path = os.pathsep.join([os.environ.get("PATH", ""), *_SYSTEM_DIRECTORIES])
+    return shutil.which(name, path=path)
+
+
+def version(name):
+    """What a subject's program says of itself, in a few words."""
+    if name == "floor":
+        return ""
+    flag = "--version" if name == "millpond" else "-v"
+    try:
+        run = subprocess.run([executable(name), flag], capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"unknown ({error})"
+    first_line = (run.stdout + run.stderr).strip().splitlines() or [""]
+    words = first_line[0].replace("nginx/", "").split()
+    return next((word for word in words if word[:1].isdigit()), "unknown")
+
+
+def _command(name, directory, protocol, words):
+    program = executable(name)
+    if name == "floor":
+        return [program, "--listen", f"127.0.0.1:{words['PORT']}", "--upstream", f"127.0.0.1:{words['ORIGIN']}"]
+    if name == "millpond":
+        return [program, "run", "-c", _configuration("millpond.toml", directory, words)]
+    if name == "nginx":
+        # The directory belongs to this user alone, and the worker may be another one.
+        os.chmod(directory, 0o711)
+        return [program, "-p", directory, "-e", "stderr", "-c", _configuration("nginx.conf", directory, words)]
+    template = "haproxy-tcp.cfg" if protocol == "tcp" else "haproxy.cfg"
+    return [program, "-db", "-q", "-f", _configuration(template, directory, words)]
+
+
+def _configuration(template, directory, words):
+    text = (build.CONFIGS / template).read_text(encoding="utf-8")
+    for word, value in words.items():
+        text = text.replace(f"@{word}@", str(value))
+    path = f"{directory}/{template}"
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+    return path
