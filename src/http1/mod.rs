@@ -8,6 +8,7 @@
 pub mod body;
 pub mod head;
 
+mod chunk_line;
 mod field;
 mod request;
 mod request_line;
@@ -18,6 +19,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+pub use body::{ChunkedFilter, ChunkedOutput, Filtered, LAST_CHUNK, chunk_head};
 pub use head::{
     Delivery, HeadLimits, MAX_FIELDS, Method, RequestBody, RequestContext, RequestHead, RequestParser,
     ResponseBody, ResponseContext, ResponseHead, ResponseParser, Version,

@@ -3,6 +3,7 @@
 use super::*;
 use crate::reason::RejectReason;
 
+mod chunked;
 mod incremental;
 mod refused;
 mod request;
