@@ -5,6 +5,7 @@ use crate::reason::RejectReason;
 
 mod chunked;
 mod incremental;
+mod properties;
 mod refused;
 mod request;
 mod response;
