@@ -1,7 +1,11 @@
-//! Strict parsing of request and response heads (RFC 9112 sections 2 to 6).
+//! What a request head and a response head mean to forwarding (RFC 9112 sections 2 to 6).
 
-use crate::reason::RejectReason;
+pub use super::request::RequestParser;
+pub use super::response::ResponseParser;
 use std::time::Duration;
+
+/// The most fields that a head may have, whatever [`HeadLimits::fields`] says.
+pub const MAX_FIELDS: usize = 1024;
 
 /// A request's method, as far as forwarding cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +21,30 @@ pub enum Method {
     Other,
 }
 
+impl Method {
+    /// The method of that name; names are case-sensitive (RFC 9110 section 9.1).
+    pub(super) fn of(name: &str) -> Self {
+        match name {
+            "GET" => Self::Get,
+            "HEAD" => Self::Head,
+            "POST" => Self::Post,
+            "PUT" => Self::Put,
+            "DELETE" => Self::Delete,
+            "OPTIONS" => Self::Options,
+            "TRACE" => Self::Trace,
+            _ => Self::Other,
+        }
+    }
+
+    /// Whether repeating the request has the effect of one (RFC 9110 section 9.2.2).
+    pub fn is_idempotent(self) -> bool {
+        match self {
+            Self::Get | Self::Head | Self::Put | Self::Delete | Self::Options | Self::Trace => true,
+            Self::Post | Self::Other => false,
+        }
+    }
+}
+
 /// The version in a request or status line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -25,12 +53,19 @@ pub enum Version {
     Http11,
 }
 
+impl Version {
+    /// The version 1.`minor`, of the two that `httparse` lets through.
+    pub(super) fn of(minor: u8) -> Self {
+        if minor == 0 { Self::Http10 } else { Self::Http11 }
+    }
+}
+
 /// Bounds of a head.
 #[derive(Clone, Copy, Debug)]
 pub struct HeadLimits {
     /// The whole head, in bytes.
     pub bytes: usize,
-    /// Fields.
+    /// Fields; no more than [`MAX_FIELDS`] count.
     pub fields: usize,
     /// The request target, in bytes.
     pub target: usize,
@@ -51,10 +86,12 @@ pub struct RequestContext<'a> {
 
 /// How a request's body is delimited (RFC 9112 section 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum RequestBody {
+    /// There is none: no framing field, or `Content-Length: 0`.
     None,
+    /// That many bytes, at least one.
     Length(u64),
+    /// Chunks.
     Chunked,
 }
 
@@ -69,23 +106,28 @@ pub struct RequestHead {
     pub version: Version,
     /// The body's framing.
     pub body: RequestBody,
-    /// Whether the client is willing to send another request on this connection.
+    /// Whether the client is willing to send another request on this connection (RFC 9112 section
+    /// 9.3; from HTTP/1.0 only with `Connection: keep-alive`).
     pub keep_alive: bool,
-    /// `Expect: 100-continue`.
+    /// `Expect: 100-continue`, which was forwarded.
     pub expect_continue: bool,
     /// The client asked for an Upgrade and it is forwarded.
     pub upgrade: bool,
-    /// The hash of [`RequestContext::hash_header`]'s value.
+    /// The hash of the value of the first [`RequestContext::hash_header`] field: FNV-1a, finished with
+    /// MurmurHash3's mixer. The same in every version and on every machine.
     pub hash: Option<u64>,
 }
 
 /// How a response's body is delimited (RFC 9112 section 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum ResponseBody {
+    /// There is none: by the method, by the status, or by `Content-Length: 0`.
     None,
+    /// That many bytes, at least one.
     Length(u64),
+    /// Chunks.
     Chunked,
+    /// Whatever comes until the endpoint closes.
     UntilClose,
 }
 
@@ -118,60 +160,18 @@ pub struct ResponseContext {
 pub struct ResponseHead {
     /// Bytes of the head in the input.
     pub len: usize,
-    /// The status code.
+    /// The status code, 100 to 999: those from 600 are no HTTP status, but are met in practice and are
+    /// framed like any other final response (RFC 9110 section 15).
     pub status: u16,
     /// The body's framing.
     pub body: ResponseBody,
     /// How the body reaches the client.
     pub delivery: Delivery,
-    /// Whether the endpoint keeps its connection open after this response.
+    /// Whether the endpoint keeps its connection open after this response. What an interim (1xx)
+    /// response said against it also holds for the final one.
     pub keep_alive: bool,
     /// `Keep-Alive: timeout=` where the endpoint sent one.
     pub keep_alive_timeout: Option<Duration>,
     /// Whether the client's connection goes on after this response, as the rewritten head says.
     pub persist: bool,
-}
-
-impl Method {
-    /// Whether repeating the request has the effect of one (RFC 9110 section 9.2.2).
-    pub fn is_idempotent(self) -> bool {
-        todo!()
-    }
-}
-
-/// Reads one request head from a growing buffer.
-#[derive(Debug, Default)]
-pub struct RequestParser {}
-
-impl RequestParser {
-    /// Looks for a whole head at the front of `input`, which holds what `parse` was given before and
-    /// possibly more. On `Ok(Some(_))`, `out` has the head to send to the endpoint appended, and the
-    /// parser is ready for the next request.
-    pub fn parse(
-        &mut self,
-        _input: &[u8],
-        _limits: &HeadLimits,
-        _context: &RequestContext<'_>,
-        _out: &mut Vec<u8>,
-    ) -> Result<Option<RequestHead>, RejectReason> {
-        todo!()
-    }
-}
-
-/// Reads one response head from a growing buffer.
-#[derive(Debug, Default)]
-pub struct ResponseParser {}
-
-impl ResponseParser {
-    /// Looks for a whole head at the front of `input`, as [`RequestParser::parse`] does. On
-    /// `Ok(Some(_))`, `out` has the head to send to the client appended.
-    pub fn parse(
-        &mut self,
-        _input: &[u8],
-        _limits: &HeadLimits,
-        _context: &ResponseContext,
-        _out: &mut Vec<u8>,
-    ) -> Result<Option<ResponseHead>, RejectReason> {
-        todo!()
-    }
 }
