@@ -191,10 +191,8 @@ fn warm_spacing(pool: &Pool) -> Duration {
     WARM_SPACING.min(pool.idle_timeout() / warm)
 }
 
-/// Enough randomness for jitter: the low bits of the clock.
+/// Enough randomness for jitter.
 fn random(now: Instant) -> u64 {
-    use std::hash::{BuildHasher, Hash, Hasher, RandomState};
-    let mut hasher = RandomState::new().build_hasher();
-    now.hash(&mut hasher);
-    hasher.finish()
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(now)
 }

@@ -78,10 +78,8 @@ impl<C: Socket, U: Socket> Exchange<'_, C, U> {
         due: &mut Option<Due>,
     ) -> Poll<Result<ResponseEnd, Failure>> {
         let before = self.progress();
-        if !self.request.is_sent() && !self.request.is_refused() {
-            if let Poll::Ready(Err(failure)) = self.request.poll(cx, self.client, self.input, self.endpoint) {
-                return Poll::Ready(Err(failure));
-            }
+        if let Poll::Ready(Err(failure)) = self.request.poll(cx, self.client, self.input, self.endpoint) {
+            return Poll::Ready(Err(failure));
         }
         if !self.request.is_sent() {
             self.response.forbid_persistence();

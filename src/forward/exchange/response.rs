@@ -5,9 +5,7 @@ use crate::buffer::{Lent, LentHead};
 use crate::forward::failure::Failure;
 use crate::forward::pump::{Body, Outgoing};
 use crate::forward::socket::{Socket, poll_read};
-use crate::http1::head::{
-    Delivery, HeadLimits, ResponseBody, ResponseContext, ResponseHead, ResponseParser, Version,
-};
+use crate::http1::head::{Delivery, HeadLimits, ResponseBody, ResponseContext, ResponseHead, ResponseParser};
 use crate::reason::RejectReason;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
@@ -149,25 +147,16 @@ impl ResponseSide {
                 self.body = Body::response(head.body, head.delivery);
                 self.head = Some(head);
             } else {
-                self.pass_interim(mark)?;
+                self.interim += 1;
+                self.interim_bytes += (self.out.head().len() - mark) as u64;
+                if self.interim > MAX_INTERIM {
+                    return Err(Failure::BadResponse(RejectReason::BadResponse));
+                }
             }
         }
         self.body
             .stage(&mut self.input, &mut self.out)
             .map_err(|_| Failure::BadResponse(RejectReason::BadResponse))
-    }
-
-    /// An HTTP/1.0 client must not see a 1xx (RFC 9110 section 15.2).
-    fn pass_interim(&mut self, mark: usize) -> Result<(), Failure> {
-        self.interim += 1;
-        if self.interim > MAX_INTERIM {
-            return Err(Failure::BadResponse(RejectReason::BadResponse));
-        }
-        if self.context.client == Version::Http10 {
-            self.out.head().truncate(mark);
-        }
-        self.interim_bytes += (self.out.head().len() - mark) as u64;
-        Ok(())
     }
 
     fn poll_more<U: Socket>(&mut self, cx: &mut Context<'_>, endpoint: &mut U) -> Poll<Result<(), Failure>> {
