@@ -1,5 +1,6 @@
 //! A client's address as text, without an allocation.
 
+use crate::upstream::balance::stable_hash;
 use std::io::Write;
 use std::net::IpAddr;
 
@@ -32,14 +33,10 @@ impl ClientIp {
 /// What a client is balanced by where the policy hashes its address: the same number for the same
 /// address, on every worker and in every run.
 pub fn hash_ip(address: IpAddr) -> u64 {
-    let bits = match address.to_canonical() {
-        IpAddr::V4(v4) => u64::from(v4.to_bits()),
-        IpAddr::V6(v6) => (v6.to_bits() >> 64) as u64 ^ (v6.to_bits() as u64).rotate_left(32),
-    };
-    // The finaliser of SplitMix64: neighbouring addresses land far apart.
-    let mixed = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
+    match address.to_canonical() {
+        IpAddr::V4(v4) => stable_hash(&v4.octets()),
+        IpAddr::V6(v6) => stable_hash(&v6.octets()),
+    }
 }
 
 #[cfg(test)]

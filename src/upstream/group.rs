@@ -1,8 +1,8 @@
 //! One worker's view of an upstream: its balancer and its pools.
 
-use super::balance::Balancer;
+use super::balance::{Balancer, stable_hash};
 use super::health::Change;
-use crate::addr::SourceAddr;
+use crate::addr::{EndpointAddr, SourceAddr};
 use crate::pool::Pool;
 use crate::pool::handover::Handover;
 use crate::registry::{Registry, UpstreamState};
@@ -45,9 +45,16 @@ impl Group {
         seed: u64,
     ) -> Self {
         let state = &shared.state;
+        let identity = |address: EndpointAddr| stable_hash(address.to_string().as_bytes());
+        let identities: Vec<u64> = state.endpoints.iter().map(|e| identity(e.address)).collect();
         let weights: Vec<u16> = state.endpoints.iter().map(|endpoint| endpoint.weight).collect();
         Self {
-            balancer: RefCell::new(Balancer::new(&state.config.balance, &weights, seed)),
+            balancer: RefCell::new(Balancer::with_identities(
+                &state.config.balance,
+                &weights,
+                &identities,
+                seed,
+            )),
             pools: state.endpoints.iter().map(|_| OnceCell::new()).collect(),
             seen_epoch: Cell::new(0),
             next_source: Cell::new(worker),
