@@ -89,8 +89,8 @@ impl Session {
         &self.listener.workers[self.worker]
     }
 
-    /// Ends the session.
-    pub fn close(mut self, reason: CloseReason) {
+    /// Why the session ends, now that it does.
+    pub fn ends(&mut self, reason: CloseReason) {
         self.reason = reason;
     }
 }

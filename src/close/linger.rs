@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// Closes a client's connection as planned, `drain` being the longest time that the peer's last
+/// Prepares a client's connection for close(2) as planned, which follows at once; `drain` being the longest time that the peer's last
 /// bytes are read for.
 pub async fn close(
-    mut stream: TcpStream,
+    stream: &mut TcpStream,
     plan: ClientClose,
     drain: Duration,
     timer: &Timer,
@@ -23,17 +23,17 @@ pub async fn close(
 ) {
     match plan {
         ClientClose::Close => {}
-        ClientClose::Reset => reset(&stream),
+        ClientClose::Reset => reset(stream),
         ClientClose::Drain => {
             timer.set(Instant::now() + drain);
-            if shutdown(&mut stream).await {
-                read_to_end(&mut stream, timer, buffers).await;
+            if shutdown(stream).await {
+                read_to_end(stream, timer, buffers).await;
             }
         }
         ClientClose::Acknowledge(time) => {
             let deadline = Instant::now() + time;
-            if shutdown(&mut stream).await && !acknowledged(&stream, deadline, timer).await {
-                reset(&stream);
+            if shutdown(stream).await && !acknowledged(stream, deadline, timer).await {
+                reset(stream);
             }
         }
     }

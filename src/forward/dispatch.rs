@@ -28,7 +28,7 @@ pub fn dispatch(worker: &Rc<Worker>, inlet: &Rc<Inlet>, stream: TcpStream, sessi
 }
 
 /// Turns a client away for a limit: an HTTP client with a 503, any other with a clean close.
-pub fn refuse(worker: &Rc<Worker>, inlet: &Rc<Inlet>, stream: TcpStream) {
+pub fn refuse(worker: &Rc<Worker>, inlet: &Rc<Inlet>, mut stream: TcpStream) {
     let counters = &inlet.state.workers[worker.index];
     counters.rejects.inc(RejectReason::ConnectionLimit.index());
     counters.closes.inc(CloseReason::Refused.index());
@@ -47,6 +47,6 @@ pub fn refuse(worker: &Rc<Worker>, inlet: &Rc<Inlet>, stream: TcpStream) {
         timer.set(Instant::now() + config.timeout.linger);
         let state = ClientState { peer_closed: false, announced_last: false, cut: false };
         let plan = policy::client(config.socket.linger, state);
-        linger::close(stream, plan, config.timeout.linger, &timer, &worker.buffers).await;
+        linger::close(&mut stream, plan, config.timeout.linger, &timer, &worker.buffers).await;
     });
 }

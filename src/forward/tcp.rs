@@ -99,10 +99,11 @@ impl TcpSession {
         ended
     }
 
-    async fn close(self, reason: CloseReason, state: ClientState) {
+    async fn close(&mut self, reason: CloseReason, state: ClientState) {
         let config = &self.inlet.state.config;
         let plan = policy::client(config.socket.linger, state);
-        linger::close(self.stream, plan, config.timeout.linger, &self.timer, &self.worker.buffers).await;
-        self.session.close(reason);
+        let (stream, drain) = (&mut self.stream, config.timeout.linger);
+        linger::close(stream, plan, drain, &self.timer, &self.worker.buffers).await;
+        self.session.ends(reason);
     }
 }

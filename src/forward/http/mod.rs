@@ -14,7 +14,7 @@ use crate::reason::{CloseReason, RejectReason};
 use crate::session::Session;
 use crate::timer::Timer;
 use crate::worker::{Counted, Worker};
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Instant;
@@ -59,17 +59,20 @@ impl HttpSession {
     }
 
     /// Serves the client until the session ends.
-    pub async fn serve(mut self) {
-        let end = loop {
-            if let Some(end) = self.wait().await {
-                break end;
-            }
-            // On the heap, and gone while the session is idle: an idle client costs little.
-            if let Some(end) = Box::pin(self.serve_requests()).await {
-                break end;
-            }
-        };
-        Box::pin(self.close(end)).await;
+    pub fn serve(mut self) -> impl Future<Output = ()> {
+        // An async function would hold its argument twice.
+        async move {
+            let end = loop {
+                if let Some(end) = self.wait().await {
+                    break end;
+                }
+                // On the heap, and gone while the session is idle: an idle client costs little.
+                if let Some(end) = Box::pin(self.serve_requests()).await {
+                    break end;
+                }
+            };
+            Box::pin(self.close(end)).await;
+        }
     }
 
     /// Waits for a request to begin, without a buffer.
@@ -134,11 +137,12 @@ impl HttpSession {
         out.len() as u64
     }
 
-    async fn close(self, end: End) {
+    async fn close(&mut self, end: End) {
         let config = &self.inlet.state.config;
         let plan = policy::client(config.socket.linger, end.state);
-        linger::close(self.stream, plan, config.timeout.linger, &self.timer, &self.worker.buffers).await;
-        self.session.close(end.reason);
+        let (stream, drain) = (&mut self.stream, config.timeout.linger);
+        linger::close(stream, plan, drain, &self.timer, &self.worker.buffers).await;
+        self.session.ends(end.reason);
     }
 }
 
@@ -153,5 +157,20 @@ impl End {
     fn closed(reason: CloseReason) -> Self {
         let end = Self::open(reason);
         Self { state: ClientState { peer_closed: true, ..end.state }, ..end }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_output<A, F>(_: impl FnOnce(A) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn an_idle_session_is_small() {
+        let size = size_of_output(HttpSession::serve);
+        assert!(size <= 208, "an idle session takes {size} bytes");
     }
 }
