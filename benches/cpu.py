@@ -20,9 +20,15 @@ NOISY = 0.1
 
 def main():
     options = command.parser(__doc__, subjects.NAMES)
-    options.add_argument("--rounds", type=command.positive, default=5, help="turns of each subject (default 5)")
-    options.add_argument("--requests", type=command.positive, default=200_000, help="counted in a turn (default 200000)")
-    options.add_argument("--warm-up", type=command.positive, default=20_000, help="before those (default 20000)")
+    options.add_argument(
+        "--rounds", type=command.positive, default=5, help="turns of each subject (default 5)"
+    )
+    options.add_argument(
+        "--requests", type=command.positive, default=200_000, help="counted in a turn (default 200000)"
+    )
+    options.add_argument(
+        "--warm-up", type=command.positive, default=20_000, help="before those (default 20000)"
+    )
     options.add_argument("--clients", type=command.positive, default=64, help="at the same time (default 64)")
     options.add_argument("--body", type=int, default=128, help="bytes of an answer (default 128)")
     options.add_argument("--headers", type=int, default=0, help="more header fields in a request (default 0)")
@@ -128,23 +134,31 @@ def show(rows, options):
             notes += [f"{row['name']} {row['status']}"] if ":" in row["status"] else []
             continue
         costs, ratio = row["us_per_request_turns"], row["ratio_to_floor"]
-        cells.append([
-            title,
-            f"{row['us_per_request']:.2f}",
-            f"{min(costs):.2f} .. {max(costs):.2f}",
-            f"{ratio:.2f}" if ratio else "-",
-            f"{row['requests_per_s']:.0f}",
-            f"{row['p50_us']:.0f}",
-            f"{row['p99_us']:.0f}",
-        ])
+        cells.append(
+            [
+                title,
+                f"{row['us_per_request']:.2f}",
+                f"{min(costs):.2f} .. {max(costs):.2f}",
+                f"{ratio:.2f}" if ratio else "-",
+                f"{row['requests_per_s']:.0f}",
+                f"{row['p50_us']:.0f}",
+                f"{row['p99_us']:.0f}",
+            ]
+        )
         if row["foreign_cores"] > NOISY:
-            notes.append(f"{row['name']}: other programs used {row['foreign_cores']:.2f} cores meanwhile; repeat this in quiet")
+            foreign = f"{row['foreign_cores']:.2f} cores"
+            notes.append(f"{row['name']}: other programs used {foreign} meanwhile; repeat this in quiet")
     print(report.machine_line())
     print(
         f"{options.clients} keep-alive clients, {options.body}-byte answers, "
         f"{options.rounds} turns of {options.requests} requests, medians\n"
     )
-    print(report.table(["subject", "CPU us/request", "lowest .. highest", "x floor", "requests/s", "p50 us", "p99 us"], cells))
+    print(
+        report.table(
+            ["subject", "CPU us/request", "lowest .. highest", "x floor", "requests/s", "p50 us", "p99 us"],
+            cells,
+        )
+    )
     print("".join(f"\n{note}" for note in notes), end="\n" if notes else "")
 
 

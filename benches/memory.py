@@ -20,8 +20,12 @@ OPEN_SECONDS = 120
 
 def main():
     options = command.parser(__doc__, ["millpond", "nginx", "haproxy"])
-    options.add_argument("--clients", type=command.positive, default=8000, help="that are counted (default 8000)")
-    options.add_argument("--first", type=command.positive, default=500, help="opened before those (default 500)")
+    options.add_argument(
+        "--clients", type=command.positive, default=8000, help="that are counted (default 8000)"
+    )
+    options.add_argument(
+        "--first", type=command.positive, default=500, help="opened before those (default 500)"
+    )
     command.run(measure, options.parse_args())
 
 

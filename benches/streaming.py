@@ -16,9 +16,15 @@ RUN_SECONDS = 180
 
 def main():
     options = command.parser(__doc__, ["millpond", "haproxy"], default=["millpond"])
-    options.add_argument("--sessions", type=command.positive, default=50, help="at the same time (default 50)")
-    options.add_argument("--mib", type=command.positive, default=256, help="each way, of all sessions (default 256)")
-    options.add_argument("--pause-ms", type=command.positive, default=30, help="after each read of 16 KiB (default 30)")
+    options.add_argument(
+        "--sessions", type=command.positive, default=50, help="at the same time (default 50)"
+    )
+    options.add_argument(
+        "--mib", type=command.positive, default=256, help="each way, of all sessions (default 256)"
+    )
+    options.add_argument(
+        "--pause-ms", type=command.positive, default=30, help="after each read of 16 KiB (default 30)"
+    )
     command.run(measure, options.parse_args())
 
 
@@ -74,18 +80,28 @@ def show(rows, options):
             notes += [f"{row['name']} {row['protocol']} {row['status']}"] if ":" in row["status"] else []
             continue
         verdict = {True: "pass", False: "FAIL", None: ""}[row.get("pass")]
-        cells.append([
-            title,
-            f"{row['peak_bytes'] / 2**20:.1f}",
-            f"{row['at_start_bytes'] / 2**20:.1f}",
-            f"{row['bytes_up'] / 2**20:.0f} / {row['bytes_down'] / 2**20:.0f}",
-            f"{row['seconds']:.1f}",
-            f"{row['both_ways_s']:.1f}",
-            verdict,
-        ])
+        cells.append(
+            [
+                title,
+                f"{row['peak_bytes'] / 2**20:.1f}",
+                f"{row['at_start_bytes'] / 2**20:.1f}",
+                f"{row['bytes_up'] / 2**20:.0f} / {row['bytes_down'] / 2**20:.0f}",
+                f"{row['seconds']:.1f}",
+                f"{row['both_ways_s']:.1f}",
+                verdict,
+            ]
+        )
     print(report.machine_line())
     print(f"{options.sessions} sessions, {options.mib} MiB each way, slow readers at both ends\n")
-    head = ["subject", "peak MiB", "at start", "MiB up / down", "seconds", "both ways s", f"millpond < {LIMIT_MIB} MiB"]
+    head = [
+        "subject",
+        "peak MiB",
+        "at start",
+        "MiB up / down",
+        "seconds",
+        "both ways s",
+        f"millpond < {LIMIT_MIB} MiB",
+    ]
     print(report.table(head, cells))
     print("".join(f"\n{note}" for note in notes), end="\n" if notes else "")
 

@@ -51,13 +51,17 @@ class Process:
         self._log_path = f"{directory}/{name}.log"
         self._log = open(self._log_path, "wb")
         self._ended = False
-        self._process = subprocess.Popen(
-            [str(word) for word in command],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            preexec_fn=lambda: _in_child(cpu),
-        )
+        try:
+            self._process = subprocess.Popen(
+                [str(word) for word in command],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._log,
+                preexec_fn=lambda: _in_child(cpu),
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            self._log.close()
+            raise Failed(f"{name} cannot be started: {error}") from error
         try:
             if port is not None:
                 self._wait_listening(port)
@@ -112,7 +116,9 @@ class Process:
         deadline = time.monotonic() + READY_SECONDS
         while not procfs.is_listening(port):
             if self._process.poll() is not None:
-                raise Failed(f"{self.name} ended with status {self._process.returncode}: {self._last_words()}")
+                raise Failed(
+                    f"{self.name} ended with status {self._process.returncode}: {self._last_words()}"
+                )
             if time.monotonic() > deadline:
                 raise Failed(f"{self.name} does not listen after {READY_SECONDS} s: {self._last_words()}")
             time.sleep(0.02)

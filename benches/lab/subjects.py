@@ -43,7 +43,9 @@ def version(name):
         return ""
     flag = "--version" if name == "millpond" else "-v"
     try:
-        run = subprocess.run([executable(name), flag], capture_output=True, text=True, timeout=10, check=False)
+        run = subprocess.run(
+            [executable(name), flag], capture_output=True, text=True, timeout=10, check=False
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"unknown ({error})"
     first_line = (run.stdout + run.stderr).strip().splitlines() or [""]
@@ -54,13 +56,27 @@ def version(name):
 def _command(name, directory, protocol, words):
     program = executable(name)
     if name == "floor":
-        return [program, "--listen", f"127.0.0.1:{words['PORT']}", "--upstream", f"127.0.0.1:{words['ORIGIN']}"]
+        return [
+            program,
+            "--listen",
+            f"127.0.0.1:{words['PORT']}",
+            "--upstream",
+            f"127.0.0.1:{words['ORIGIN']}",
+        ]
     if name == "millpond":
         return [program, "run", "-c", _configuration("millpond.toml", directory, words)]
     if name == "nginx":
         # The directory belongs to this user alone, and the worker may be another one.
         os.chmod(directory, 0o711)
-        return [program, "-p", directory, "-e", "stderr", "-c", _configuration("nginx.conf", directory, words)]
+        return [
+            program,
+            "-p",
+            directory,
+            "-e",
+            "stderr",
+            "-c",
+            _configuration("nginx.conf", directory, words),
+        ]
     template = "haproxy-tcp.cfg" if protocol == "tcp" else "haproxy.cfg"
     return [program, "-db", "-q", "-f", _configuration(template, directory, words)]
 
