@@ -11,7 +11,7 @@ pub const SMALL: usize = 16 * 1024;
 /// The size that a buffer of a long body grows to, in bytes.
 pub const LARGE: usize = 64 * 1024;
 /// Free buffers of each size kept by a worker; more go back to the allocator.
-const KEPT: usize = 64;
+const KEPT: usize = 256;
 /// The capacity beyond which a head's buffer is not kept.
 const HEAD_KEPT: usize = 16 * 1024;
 
@@ -27,6 +27,11 @@ impl Buffer {
     /// An empty buffer of this many bytes.
     pub fn with_capacity(bytes: usize) -> Self {
         Self { bytes: vec![0; bytes].into_boxed_slice(), start: 0, end: 0 }
+    }
+
+    /// A buffer without memory.
+    fn none() -> Self {
+        Self { bytes: Box::default(), start: 0, end: 0 }
     }
 
     /// The bytes read and not yet taken.
@@ -56,7 +61,7 @@ impl Buffer {
 
     /// Whether no byte more can be read.
     pub fn is_full(&self) -> bool {
-        self.len() == self.capacity()
+        self.len() == self.capacity() && !self.is_empty()
     }
 
     /// Takes `count` bytes from the front.
@@ -106,15 +111,14 @@ pub struct BufferPool {
 }
 
 impl BufferPool {
-    /// Lends a small buffer.
+    /// A buffer that takes its memory from here when the first byte is read into it.
     pub fn lend(self: &Rc<Self>) -> Lent {
-        let buffer = self.small.borrow_mut().pop();
-        Lent { buffer: Some(buffer.unwrap_or_else(|| Buffer::with_capacity(SMALL))), pool: Rc::clone(self) }
+        Lent { buffer: Buffer::none(), pool: Rc::clone(self) }
     }
 
-    /// Lends an empty vector for a head.
+    /// A vector for a head, which takes its memory from here when it is first written.
     pub fn lend_head(self: &Rc<Self>) -> LentHead {
-        LentHead { bytes: self.heads.borrow_mut().pop().unwrap_or_default(), pool: Rc::clone(self) }
+        LentHead { bytes: Vec::new(), pool: Rc::clone(self) }
     }
 
     fn take_back(&self, mut buffer: Buffer) {
@@ -131,14 +135,30 @@ impl BufferPool {
     }
 }
 
-/// A buffer on loan; it goes back when dropped.
+/// A buffer on loan. Its memory goes back when it is dropped, or empty and [at rest](Self::rest).
 #[derive(Debug)]
 pub struct Lent {
-    buffer: Option<Buffer>,
+    buffer: Buffer,
     pool: Rc<BufferPool>,
 }
 
 impl Lent {
+    /// Where the next read goes; empty only when the buffer is full.
+    pub fn space(&mut self) -> &mut [u8] {
+        if self.buffer.capacity() == 0 {
+            let free = self.pool.small.borrow_mut().pop();
+            self.buffer = free.unwrap_or_else(|| Buffer::with_capacity(SMALL));
+        }
+        self.buffer.space()
+    }
+
+    /// Gives the memory back if no byte is in it: a connection that waits holds none.
+    pub fn rest(&mut self) {
+        if self.buffer.is_empty() && self.buffer.capacity() > 0 {
+            self.pool.take_back(std::mem::replace(&mut self.buffer, Buffer::none()));
+        }
+    }
+
     /// Exchanges a small buffer for a large one: fewer system calls for a long body.
     pub fn enlarge(&mut self) {
         if self.capacity() >= LARGE {
@@ -148,9 +168,7 @@ impl Lent {
         let mut large = free.unwrap_or_else(|| Buffer::with_capacity(LARGE));
         large.space()[..self.len()].copy_from_slice(self.filled());
         large.advance(self.len());
-        if let Some(small) = self.buffer.replace(large) {
-            self.pool.take_back(small);
-        }
+        self.pool.take_back(std::mem::replace(&mut self.buffer, large));
     }
 }
 
@@ -158,21 +176,19 @@ impl Deref for Lent {
     type Target = Buffer;
 
     fn deref(&self) -> &Buffer {
-        self.buffer.as_ref().expect("a lent buffer is there until it is dropped")
+        &self.buffer
     }
 }
 
 impl DerefMut for Lent {
     fn deref_mut(&mut self) -> &mut Buffer {
-        self.buffer.as_mut().expect("a lent buffer is there until it is dropped")
+        &mut self.buffer
     }
 }
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        if let Some(buffer) = self.buffer.take() {
-            self.pool.take_back(buffer);
-        }
+        self.pool.take_back(std::mem::replace(&mut self.buffer, Buffer::none()));
     }
 }
 
@@ -183,6 +199,26 @@ pub struct LentHead {
     pool: Rc<BufferPool>,
 }
 
+impl LentHead {
+    /// The vector, to be written.
+    pub fn bytes(&mut self) -> &mut Vec<u8> {
+        if self.bytes.capacity() == 0 {
+            self.bytes = self.pool.heads.borrow_mut().pop().unwrap_or_default();
+        }
+        &mut self.bytes
+    }
+
+    /// Gives the memory back.
+    pub fn rest(&mut self) {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        let mut heads = self.pool.heads.borrow_mut();
+        if bytes.capacity() > 0 && bytes.capacity() <= HEAD_KEPT && heads.len() < KEPT {
+            bytes.clear();
+            heads.push(bytes);
+        }
+    }
+}
+
 impl Deref for LentHead {
     type Target = Vec<u8>;
 
@@ -191,20 +227,9 @@ impl Deref for LentHead {
     }
 }
 
-impl DerefMut for LentHead {
-    fn deref_mut(&mut self) -> &mut Vec<u8> {
-        &mut self.bytes
-    }
-}
-
 impl Drop for LentHead {
     fn drop(&mut self) {
-        let mut bytes = std::mem::take(&mut self.bytes);
-        let mut heads = self.pool.heads.borrow_mut();
-        if bytes.capacity() > 0 && bytes.capacity() <= HEAD_KEPT && heads.len() < KEPT {
-            bytes.clear();
-            heads.push(bytes);
-        }
+        self.rest();
     }
 }
 
@@ -233,12 +258,26 @@ mod tests {
     fn a_returned_buffer_is_lent_again_and_is_empty() {
         let pool = Rc::new(BufferPool::default());
         let mut lent = pool.lend();
+        lent.space();
         put(&mut lent, b"secret");
         lent.enlarge();
         assert_eq!((lent.filled(), lent.capacity()), (&b"secret"[..], LARGE));
         drop(lent);
         assert_eq!((pool.small.borrow().len(), pool.large.borrow().len()), (1, 1));
-        assert!(pool.lend().is_empty());
-        assert!(pool.small.borrow().len() == 1, "the lent buffer came back");
+        let mut again = pool.lend();
+        assert_eq!((again.space().len(), again.len()), (SMALL, 0));
+        assert_eq!(pool.small.borrow().len(), 0);
+        again.rest();
+        assert_eq!((again.capacity(), pool.small.borrow().len()), (0, 1));
+    }
+
+    #[test]
+    fn a_buffer_with_bytes_keeps_its_memory_at_rest() {
+        let pool = Rc::new(BufferPool::default());
+        let mut lent = pool.lend();
+        lent.space()[0] = b'x';
+        lent.advance(1);
+        lent.rest();
+        assert_eq!(lent.filled(), b"x");
     }
 }

@@ -1,5 +1,6 @@
 //! What forwarding needs of a socket, so that it can run over in-memory ones in tests.
 
+use crate::buffer::Lent;
 use std::io;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -33,14 +34,26 @@ impl Socket for TcpStream {
     }
 }
 
-/// Reads into `space`; 0 is the peer's FIN.
+/// Reads into `buffer`; 0 is the peer's FIN. While there is nothing to read, an empty buffer gives
+/// its memory back.
 pub fn poll_read<S: AsyncRead + Unpin>(
     socket: &mut S,
     cx: &mut Context<'_>,
-    space: &mut [u8],
+    buffer: &mut Lent,
 ) -> Poll<io::Result<usize>> {
+    let space = buffer.space();
     debug_assert!(!space.is_empty(), "a read into nothing looks like FIN");
-    let mut buffer = ReadBuf::new(space);
-    ready!(std::pin::Pin::new(socket).poll_read(cx, &mut buffer))?;
-    Poll::Ready(Ok(buffer.filled().len()))
+    let mut into = ReadBuf::new(space);
+    match std::pin::Pin::new(socket).poll_read(cx, &mut into) {
+        Poll::Pending => {
+            buffer.rest();
+            Poll::Pending
+        }
+        Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+        Poll::Ready(Ok(())) => {
+            let read = into.filled().len();
+            buffer.advance(read);
+            Poll::Ready(Ok(read))
+        }
+    }
 }

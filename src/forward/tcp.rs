@@ -84,7 +84,6 @@ impl TcpSession {
         let tunnel = Tunnel {
             client: &mut self.stream,
             endpoint: lease.connection().stream(),
-            buffers: &self.worker.buffers,
             timer: &self.timer,
             limits: self.inlet.tunnel_limits(),
         };

@@ -3,14 +3,13 @@
 use super::half_close::HalfClose;
 pub use super::half_close::Limits;
 use super::socket::{Socket, poll_read};
-use crate::buffer::{BufferPool, Lent};
+use crate::buffer::Lent;
 use crate::close::policy::ClientState;
 use crate::reason::CloseReason;
 use crate::timer::Timer;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -25,8 +24,6 @@ pub struct Tunnel<'a, C, U> {
     pub client: &'a mut C,
     /// The endpoint's socket.
     pub endpoint: &'a mut U,
-    /// Where buffers come from while bytes are in flight.
-    pub buffers: &'a Rc<BufferPool>,
     /// What wakes the task for a deadline.
     pub timer: &'a Timer,
     /// The deadlines.
@@ -55,9 +52,9 @@ impl TunnelEnd {
 }
 
 /// One direction.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Flow {
-    buffer: Option<Lent>,
+    buffer: Lent,
     ended: bool,
     finished: bool,
     bytes: u64,
@@ -90,10 +87,10 @@ impl<C: Socket, U: Socket> Tunnel<'_, C, U> {
         half_close: &mut HalfClose,
     ) -> Poll<(CloseReason, bool)> {
         let before = (up.bytes, down.bytes, up.ended, down.ended);
-        if let Poll::Ready(Err(side)) = up.poll(cx, self.client, self.endpoint, self.buffers) {
+        if let Poll::Ready(Err(side)) = up.poll(cx, self.client, self.endpoint) {
             return Poll::Ready(failed(side == Side::Source));
         }
-        if let Poll::Ready(Err(side)) = down.poll(cx, self.endpoint, self.client, self.buffers) {
+        if let Poll::Ready(Err(side)) = down.poll(cx, self.endpoint, self.client) {
             return Poll::Ready(failed(side == Side::Target));
         }
         if up.finished && down.finished {
@@ -116,7 +113,7 @@ fn failed(client: bool) -> (CloseReason, bool) {
 
 impl Flow {
     fn starting_with(buffer: Lent) -> Self {
-        Self { buffer: Some(buffer).filter(|buffer| !buffer.is_empty()), ..Self::default() }
+        Self { buffer, ended: false, finished: false, bytes: 0 }
     }
 
     /// Moves bytes on; ready when the source's FIN has been passed on. Holds a buffer only while it
@@ -126,37 +123,26 @@ impl Flow {
         cx: &mut Context<'_>,
         source: &mut S,
         target: &mut T,
-        buffers: &Rc<BufferPool>,
     ) -> Poll<Result<(), Side>> {
         while !self.finished {
-            let mut buffer = self.buffer.take().unwrap_or_else(|| buffers.lend());
-            while !buffer.is_empty() {
-                match Pin::new(&mut *target).poll_write(cx, buffer.filled()) {
-                    Poll::Ready(Ok(count)) if count > 0 => {
-                        buffer.consume(count);
+            while !self.buffer.is_empty() {
+                match ready!(Pin::new(&mut *target).poll_write(cx, self.buffer.filled())) {
+                    Ok(count) if count > 0 => {
+                        self.buffer.consume(count);
                         self.bytes += count as u64;
                     }
-                    Poll::Ready(_) => return Poll::Ready(Err(Side::Target)),
-                    Poll::Pending => {
-                        self.buffer = Some(buffer);
-                        return Poll::Pending;
-                    }
+                    _ => return Poll::Ready(Err(Side::Target)),
                 }
             }
             if self.ended {
-                drop(buffer);
+                self.buffer.rest();
                 ready!(poll_shutdown(target, cx)).map_err(|_| Side::Target)?;
                 self.finished = true;
             } else {
-                match ready!(poll_read(source, cx, buffer.space())).map_err(|_| Side::Source)? {
+                match ready!(poll_read(source, cx, &mut self.buffer)).map_err(|_| Side::Source)? {
                     0 => self.ended = true,
-                    count => {
-                        buffer.advance(count);
-                        if buffer.is_full() {
-                            buffer.enlarge();
-                        }
-                        self.buffer = Some(buffer);
-                    }
+                    _ if self.buffer.is_full() => self.buffer.enlarge(),
+                    _ => {}
                 }
             }
         }

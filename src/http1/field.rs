@@ -55,7 +55,7 @@ impl Kind {
             (19, b'p') => (b"proxy-authorization", Self::HopByHop),
             _ => return Self::Other,
         };
-        if name.eq_ignore_ascii_case(known) {
+        if is_called(name, known) {
             kind
         } else if folds_to(name, known) {
             kind.alias()
@@ -72,6 +72,14 @@ impl Kind {
             _ => Self::Other,
         }
     }
+}
+
+/// Whether `name`, a token, is `known`, which is written in lower case. Setting one bit makes letters
+/// lower-case and leaves `-` and digits as they are; of what else it changes, nothing is in a token
+/// (RFC 9110 section 5.6.2). Half the instructions of a comparison that looks at each letter's case.
+fn is_called(name: &[u8], known: &[u8]) -> bool {
+    let differs = |differs: u8, (byte, known): (&u8, &u8)| differs | ((byte | 0x20) ^ known);
+    name.len() == known.len() && name.iter().zip(known).fold(0, differs) == 0
 }
 
 /// The body's length is ambiguous or malformed, so that two recipients could disagree about it.

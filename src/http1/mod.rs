@@ -10,6 +10,7 @@ pub mod head;
 
 mod chunk_line;
 mod field;
+mod lines;
 mod request;
 mod request_line;
 mod response;

@@ -84,6 +84,7 @@ fn judge(
     let max_forwards = facts.max_forwards(line.method)?;
 
     let plan = RequestRewrite {
+        head,
         line: &line,
         fields: request.headers,
         connection: &facts.connection,

@@ -107,6 +107,7 @@ fn judge(
     let persist = context.persist && !ends_with_close;
     if status >= 200 || context.client == Version::Http11 {
         let plan = ResponseRewrite {
+            head,
             code: &head[CODE],
             reason: reason(head),
             fields: response.headers,

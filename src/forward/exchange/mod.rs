@@ -110,8 +110,8 @@ impl<C: Socket, U: Socket> Exchange<'_, C, U> {
                 Poll::Ready(Peek::Fin) => {
                     *self.client_closed = Some(Instant::now() + self.deadlines.client_half_close);
                 }
-                Poll::Ready(Peek::Bytes) => match poll_read(self.client, cx, self.input.space()) {
-                    Poll::Ready(Ok(read)) => self.input.advance(read),
+                Poll::Ready(Peek::Bytes) => match poll_read(self.client, cx, self.input) {
+                    Poll::Ready(Ok(_)) => {}
                     Poll::Ready(Err(_)) => return Err(Failure::ClientReset),
                     Poll::Pending => break,
                 },

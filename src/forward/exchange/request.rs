@@ -139,11 +139,10 @@ impl RequestSide {
         client: &mut C,
         input: &mut Lent,
     ) -> Poll<Result<(), Failure>> {
-        match ready!(poll_read(client, cx, input.space())) {
+        match ready!(poll_read(client, cx, input)) {
             Ok(0) => Poll::Ready(Err(Failure::ClientAborted)),
             Err(_) => Poll::Ready(Err(Failure::ClientReset)),
             Ok(read) => {
-                input.advance(read);
                 self.received += read as u64;
                 if input.is_full() && self.body.is_longer_than(input.len()) {
                     input.enlarge();

@@ -165,14 +165,13 @@ impl ResponseSide {
             let grown = (self.input.capacity() * 2).min(LIMITS.bytes + 1);
             self.input.reserve(grown);
         }
-        match ready!(poll_read(endpoint, cx, self.input.space())) {
+        match ready!(poll_read(endpoint, cx, &mut self.input)) {
             Ok(0) if self.head.is_none() => Poll::Ready(Err(self.closed_early(Failure::EndpointClosed))),
             Ok(0) if self.body.finish(&mut self.out) => Poll::Ready(Ok(())),
             Ok(0) => Poll::Ready(Err(Failure::ResponseCut)),
             Err(_) if self.head.is_none() => Poll::Ready(Err(self.closed_early(Failure::EndpointReset))),
             Err(_) => Poll::Ready(Err(Failure::ResponseCut)),
             Ok(read) => {
-                self.input.advance(read);
                 if self.timed && self.first_byte.is_none() {
                     self.first_byte = Some(Instant::now());
                 }

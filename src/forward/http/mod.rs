@@ -59,8 +59,8 @@ impl HttpSession {
     }
 
     /// Serves the client until the session ends.
+    #[allow(clippy::manual_async_fn, reason = "an async function would hold its argument twice")]
     pub fn serve(mut self) -> impl Future<Output = ()> {
-        // An async function would hold its argument twice.
         async move {
             let end = loop {
                 if let Some(end) = self.wait().await {
@@ -124,7 +124,7 @@ impl HttpSession {
     async fn answer(&mut self, method: Option<Method>, reason: RejectReason, persist: bool) -> u64 {
         self.session.counters().rejects.inc(reason.index());
         let mut out = self.worker.buffers.lend_head();
-        Answer { reason, method, persist }.write_to(&mut out);
+        Answer { reason, method, persist }.write_to(out.bytes());
         let timeout = &self.inlet.state.config.timeout;
         self.timer.set(Instant::now() + timeout.body);
         tokio::select! {

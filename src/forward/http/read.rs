@@ -94,11 +94,11 @@ impl HeadReader<'_> {
         &mut self,
         cx: &mut Context<'_>,
         input: &mut Lent,
-        bytes: &mut Vec<u8>,
+        bytes: &mut LentHead,
     ) -> Poll<Result<Option<RequestHead>, HeadEnd>> {
         loop {
             if !input.is_empty() {
-                match self.parser.parse(input.filled(), &self.limits, &self.context, bytes) {
+                match self.parser.parse(input.filled(), &self.limits, &self.context, bytes.bytes()) {
                     Ok(Some(head)) => return Poll::Ready(Ok(Some(head))),
                     Ok(None) => {}
                     Err(reason) => return Poll::Ready(Err(HeadEnd::Reject(reason))),
@@ -108,10 +108,10 @@ impl HeadReader<'_> {
                 let grown = (input.capacity() * 2).min(self.limits.bytes + 1);
                 input.reserve(grown);
             }
-            match poll_read(self.stream, cx, input.space()) {
+            match poll_read(self.stream, cx, input) {
                 Poll::Ready(Ok(0)) if input.is_empty() => return Poll::Ready(Err(HeadEnd::Fin)),
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(HeadEnd::Aborted)),
-                Poll::Ready(Ok(read)) => input.advance(read),
+                Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(HeadEnd::Reset)),
                 Poll::Pending if input.is_empty() => return Poll::Ready(Ok(None)),
                 Poll::Pending => return self.poll_deadline(cx),

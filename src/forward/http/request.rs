@@ -145,10 +145,11 @@ impl HttpSession {
                         let half_close = self.inlet.state.config.timeout.half_close;
                         self.client_closed = Some(Instant::now() + half_close);
                     }
-                    Peek::Bytes => match ready!(poll_read(&mut self.stream, cx, input.space())) {
-                        Ok(read) => input.advance(read),
-                        Err(_) => return Poll::Ready(None),
-                    },
+                    Peek::Bytes => {
+                        if ready!(poll_read(&mut self.stream, cx, input)).is_err() {
+                            return Poll::Ready(None);
+                        }
+                    }
                 }
             }
             Poll::Pending
@@ -245,7 +246,6 @@ impl HttpSession {
         let tunnel = Tunnel {
             client: &mut self.stream,
             endpoint: leased.lease.connection().stream(),
-            buffers: &self.worker.buffers,
             timer: &self.timer,
             limits,
         };
