@@ -65,7 +65,7 @@ impl<C: Socket, U: Socket> Exchange<'_, C, U> {
     ///
     /// # Errors
     /// See [`Failure`].
-    pub async fn run(mut self, now: Instant) -> Result<ResponseEnd, Failure> {
+    pub async fn run(&mut self, now: Instant) -> Result<ResponseEnd, Failure> {
         let mut due: Option<Due> = None;
         let mut now = Some(now);
         poll_fn(|cx| self.poll(cx, &mut now, &mut due)).await

@@ -176,7 +176,7 @@ impl HttpSession {
         let mut response =
             ResponseSide::new(context, buffers.lend(), buffers.lend_head(), record.is_logged());
         record.reused = Some(leased.lease.is_reused());
-        let exchange = Exchange {
+        let mut exchange = Exchange {
             client: &mut self.stream,
             input,
             endpoint: leased.lease.connection().stream(),
