@@ -1,1 +1,3 @@
+//! millpond from outside.
+
 fn main() {}
