@@ -1,4 +1,87 @@
-//! millpond: a connection-pooling TCP and HTTP reverse proxy.
+//! millpond: a connection-pooling TCP and HTTP/1.1 reverse proxy for Linux.
+//!
+//! This page is the map of the code. What users see is in `README.md`, `config/reference.toml`,
+//! `docs/REASONS.md` and `docs/METRICS.md`.
+//!
+//! # Threads
+//!
+//! One thread a worker, each with a `current_thread` tokio runtime and a `LocalSet`. A worker owns its
+//! listening sockets (`SO_REUSEPORT`: the kernel spreads clients over the workers), its sessions, its
+//! pools, its buffers and its deadlines outright. What all threads read is in the [`registry`]:
+//! addresses, configuration, and each worker's own counters, which are added up only when somebody
+//! asks.
+//!
+//! Pools are split by worker, but an idle connection is not lost to the others: a worker without one
+//! asks a sibling, which takes the socket out of its runtime and hands it over
+//! ([`pool::handover`]). Only when nobody has one is another connection dialled.
+//!
+//! Beside the workers, a control thread serves the [`admin`] server and ends a drain that takes too
+//! long, and a thread writes the access log, where there is one. The [`supervisor`] starts all of
+//! them or none.
+//!
+//! # Data path
+//!
+//! In the order in which to read it:
+//!
+//! 1. `main.rs` calls [`cli`], which reads the configuration ([`config`]) and starts the
+//!    [`supervisor`]. That binds every address ([`listener::bind`]) before it starts a [`worker`].
+//! 2. [`listener::accept`] accepts a client, opens its [`session`] within the descriptor [`budget`]
+//!    and the listener's limits, and gives it to [`forward::dispatch`], which starts one task.
+//! 3. HTTP, in [`forward::http`]: read a request head and rewrite it ([`http1`]); choose an endpoint
+//!    ([`upstream::group`], [`upstream::balance`], [`upstream::health`]); lease a connection to it
+//!    ([`forward::acquire`]: idle here, else with a sibling, else dialled by [`upstream::connect`]);
+//!    move the request and the response, both at once ([`forward::exchange`]). Then the lease ends:
+//!    the connection goes back to the [`pool`] or is discarded with a reason, and the session waits
+//!    for its next request without holding a buffer.
+//! 4. TCP, in [`forward::tcp`]: choose, lease a new connection, and copy both ways
+//!    ([`forward::tunnel`]), passing on each side's FIN by itself. An HTTP connection that was
+//!    upgraded goes on in the same tunnel.
+//! 5. Whatever goes wrong is a [`forward::failure::Failure`]; one `match` decides what the client is
+//!    answered, whether the request may be sent again, and what becomes of both connections.
+//! 6. [`close::policy`] decides between FIN, FIN and drain, and RST; [`close::linger`] carries it
+//!    out. The session's guard counts the one reason for which it ended.
+//!
+//! # Modules
+//!
+//! From the bottom to the top; a module uses those above it in this table and those in its own row.
+//! `tests/tidy.rs` holds the code to it.
+//!
+//! | modules | what they are |
+//! |---|---|
+//! | [`addr`], [`reason`], [`budget`], [`buffer`], [`timer`] | addresses by their role; a label for every end, refusal and discard; descriptors; buffers lent while bytes are in flight; a timer wheel |
+//! | [`config`] | from TOML to validated types, with every problem at once |
+//! | [`sys`] | socket options, `sock_diag`, limits: the only `unsafe` code |
+//! | [`http1`], [`close`] | HTTP/1.1 messages without sockets; how connections end |
+//! | [`registry`], [`session`], [`metrics`], [`upstream`], [`pool`] | what is known and counted of listeners, clients and endpoints; choosing and reaching an endpoint; connections kept to it |
+//! | [`observe`] | the JSON of `/stats`, the log, the access log |
+//! | [`listener`], [`worker`], [`forward`] | accepting, one thread's belongings, and carrying traffic |
+//! | [`admin`] | the admin server, which reads the registry and gives commands |
+//! | [`supervisor`] | start everything or nothing; drain; end |
+//! | [`cli`] | the commands; the only place that prints |
+//!
+//! What decides is kept apart from what does I/O: [`http1`], [`upstream::balance`],
+//! [`upstream::health`], [`pool::idle`], [`pool::waiters`], [`close::policy`],
+//! [`forward::half_close`] and [`timer::wheel`] read no clock, hold no socket and draw no random
+//! number. Time and seeds are their arguments, so that tests need neither to wait nor to hope.
+//!
+//! # Invariants
+//!
+//! 1. Every socket has an owner and a deadline in every state, and a peer's FIN is noticed in every
+//!    state: an idle pooled connection is watched, and so is the client whose answer is awaited.
+//! 2. A connection goes back to its pool only after a request that was sent whole and a response
+//!    that was read whole, when both sides agreed to keep it and no byte lies beyond the response. A
+//!    byte that arrives on an idle connection condemns it.
+//! 3. What this host lacks (ports, descriptors, memory) is never the endpoint's fault: it has its own
+//!    reasons, and no effect on the endpoint's health.
+//! 4. A request is sent a second time at most: when the first connection had been used before,
+//!    nothing of a response had come, and the request is idempotent or not a byte of it was written.
+//! 5. A close does not destroy what the client may still read: RST only where nothing is
+//!    outstanding, to say that a response was cut short, or because the configuration asks for it.
+//! 6. Every close, refusal, discard and retry is counted, under a label of [`reason`] where it has
+//!    one.
+//! 7. Nothing grows without bound: heads, buffers, queues, tables and labels have limits.
+//! 8. The admin side never touches a session or a pool; it reads counters and asks for a drain.
+//! 9. A figure that cannot be read is absent or `null` with a note, never 0.
 
 pub mod addr;
 pub mod admin;

@@ -1,8 +1,12 @@
 //! What is shipped beside the code agrees with it: configurations compile, the reference names every
-//! key with its real default, and no source file has grown out of hand.
+//! key with its real default, the documents list every reason and metric, and no source file has
+//! grown out of hand.
 
 use millpond::config::load::{Loaded, parse_str};
 use millpond::config::schema::KEYS;
+use millpond::forward::failure;
+use millpond::metrics::names;
+use millpond::reason::{CloseReason, DiscardReason, RejectReason};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,6 +14,20 @@ use toml_edit::{Document, Item, TableLike, Value};
 
 /// The longest that a source file may be.
 const LINES_MAX: usize = 500;
+/// From the bottom to the top, as the table in `src/lib.rs` has it: a module uses those of the rows
+/// above and of its own.
+const MODULES: &[&[&str]] = &[
+    &["addr", "reason", "budget", "buffer", "timer"],
+    &["config"],
+    &["sys"],
+    &["http1", "close"],
+    &["registry", "session", "metrics", "upstream", "pool"],
+    &["observe"],
+    &["listener", "worker", "forward"],
+    &["admin"],
+    &["supervisor"],
+    &["cli"],
+];
 /// The one key that stands as a comment in the reference, because it belongs to another balance.
 const HASH_KEY: &str = "# hash_key = \"client\"";
 
@@ -87,6 +105,31 @@ fn the_reference_holds_the_defaults() {
 }
 
 #[test]
+fn every_reason_is_documented_with_its_status() {
+    let rejects = RejectReason::ALL.iter().map(|reason| {
+        let (status, phrase) = failure::status(*reason);
+        format!("| `{reason}` | {status} {phrase} |")
+    });
+    let closes = CloseReason::ALL.iter().map(|reason| format!("| `{reason}` |"));
+    let discards = DiscardReason::ALL.iter().map(|reason| format!("| `{reason}` |"));
+    let text = text_of(&at_root("docs/REASONS.md"));
+    assert_rows(&text, "## Requests answered by millpond itself", rejects.collect());
+    assert_rows(&text, "## Ends of client sessions", closes.collect());
+    assert_rows(&text, "## Ends of connections to endpoints", discards.collect());
+}
+
+#[test]
+fn every_metric_is_documented() {
+    let row = |metric: &names::Metric| {
+        let labels: Vec<_> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+        let labels = if labels.is_empty() { "-".to_owned() } else { labels.join(", ") };
+        format!("| `{}` | {} | {labels} | {} |", metric.name, metric.kind.word(), metric.help)
+    };
+    let text = text_of(&at_root("docs/METRICS.md"));
+    assert_rows(&text, "# Metrics", names::ALL.iter().map(row).collect());
+}
+
+#[test]
 fn source_files_are_short_enough_to_read() {
     let mut files = files_below(&at_root("src"), "rs");
     files.extend(files_below(&at_root("tests"), "rs"));
@@ -94,6 +137,59 @@ fn source_files_are_short_enough_to_read() {
         let lines = text_of(&file).lines().count();
         assert!(lines <= LINES_MAX, "{} has {lines} lines, more than {LINES_MAX}", file.display());
     }
+}
+
+#[test]
+fn modules_use_only_those_below_them() {
+    let row_of = |module: &str| MODULES.iter().position(|row| row.contains(&module));
+    for file in files_below(&at_root("src"), "rs") {
+        let path = file.strip_prefix(at_root("src")).expect("a file below src");
+        let module = path.iter().next().and_then(|first| Path::new(first).file_stem()?.to_str());
+        let module = module.expect("a file has a name");
+        let is_test = path.iter().any(|part| ["tests", "tests.rs", "fixture.rs"].iter().any(|t| part == *t));
+        if is_test || ["lib", "main"].contains(&module) {
+            continue;
+        }
+        let row = row_of(module).unwrap_or_else(|| panic!("{module} is not in MODULES"));
+        for used in modules_used(&text_of(&file)) {
+            let used_row = row_of(&used).unwrap_or_else(|| panic!("{used} is not in MODULES"));
+            assert!(used_row <= row, "{} uses {used}, which is above {module}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_map_names_the_modules_in_their_order() {
+    let text = text_of(&at_root("src/lib.rs"));
+    let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("//! | [`")).collect();
+    let first_cell = |row: &&str| row.split('|').nth(1).unwrap_or_default().trim().to_owned();
+    let named: Vec<String> = rows.iter().map(first_cell).collect();
+    let link = |module: &&str| format!("[`{module}`]");
+    let expected: Vec<String> =
+        MODULES.iter().map(|row| row.iter().map(link).collect::<Vec<_>>().join(", ")).collect();
+    assert_eq!(named, expected);
+}
+
+/// The crate's modules that a source file names outside its tests, which may use any.
+fn modules_used(text: &str) -> BTreeSet<String> {
+    let code = text.split("\nmod tests {").next().unwrap_or(text);
+    let names = code.split("crate::").skip(1).filter(|rest| !rest.starts_with('{'));
+    let name = |rest: &str| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().map(str::to_owned);
+    names.filter_map(name).collect()
+}
+
+/// The table below `heading` has a row that begins with each of `expected`, in that order, and no other.
+fn assert_rows(text: &str, heading: &str, expected: Vec<String>) {
+    let (_, below) = text.split_once(&format!("{heading}\n")).unwrap_or_else(|| panic!("no {heading:?}"));
+    let section = below.split("\n## ").next().unwrap_or(below);
+    let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| `")).collect();
+    for row in &expected {
+        assert!(rows.iter().any(|found| found.starts_with(row)), "{heading:?} lacks the row {row}");
+    }
+    for (found, row) in rows.iter().zip(&expected) {
+        assert!(found.starts_with(row), "{heading:?} has {found} where {row} belongs");
+    }
+    assert_eq!(rows.len(), expected.len(), "{heading:?} has rows for what does not exist");
 }
 
 /// The path of every key of a table, without the indexes of lists.

@@ -1,5 +1,5 @@
 //! The validated configuration: what the rest of the program reads. Nothing here can be wrong, and
-//! no default is left open. Built only by [`super::compile`].
+//! no default is left open. Built only by `config::compile`.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;

@@ -1,7 +1,7 @@
 //! How an endpoint is chosen. Pure: the seed is an argument.
 //!
-//! A choice costs about the same from one endpoint to ten thousand: O(log n) with [`heap`] and
-//! [`draw`], one search of the [`ring`] for hashes.
+//! A choice costs about the same from one endpoint to ten thousand: O(log n) with `heap` and
+//! `draw`, one search of the `ring` for hashes.
 
 mod draw;
 mod heap;

@@ -1,1 +1,40 @@
-fn main() {}
+//! The proxy from outside: real sockets on loopback, scripted backends, and the kernel's own view of
+//! what became of the connections.
+//!
+//! Every test has a proxy of its own on a port that the kernel gives. Nothing sleeps in the hope that
+//! something has happened by then: what is to happen is waited for, with a deadline.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod forwarding;
+mod harness;
+mod real;
+
+use libtest_mimic::{Arguments, Trial};
+
+/// Tests at once, unless the command line says otherwise: most of them wait for a deadline.
+const THREADS: usize = 8;
+
+/// One trial for each function, named after the module and the function.
+macro_rules! trials {
+    ($($name:ident),+ $(,)?) => {
+        vec![$(crate::trial(module_path!(), stringify!($name), $name)),+]
+    };
+}
+pub(crate) use trials;
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(THREADS);
+    harness::panics::watch();
+    let trials = [forwarding::tests(), real::tests()].into_iter().flatten().collect();
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+fn trial(module: &str, name: &str, test: fn()) -> Trial {
+    let module = module.strip_prefix("it::").unwrap_or(module);
+    Trial::test(format!("{module}::{name}"), move || {
+        test();
+        Ok(())
+    })
+}

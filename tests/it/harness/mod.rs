@@ -1,0 +1,48 @@
+//! What the tests are made of: a proxy, scripted origins, clients that look at every byte.
+
+mod client;
+mod gate;
+pub(crate) mod kernel;
+mod message;
+mod origin;
+pub(crate) mod panics;
+mod proxy;
+mod refusing;
+mod wire;
+
+pub(crate) use client::Client;
+pub(crate) use gate::Gate;
+pub(crate) use message::{Framing, Message};
+pub(crate) use origin::{Conn, Ended, Origin, always};
+pub(crate) use proxy::{Proxy, Setup};
+pub(crate) use refusing::{Refusing, Unaccepting};
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// For anything that is to happen at once. Long, as the machine may be busy: only a failing test waits
+/// for it.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
+/// Between two looks at a condition.
+const STEP: Duration = Duration::from_millis(2);
+
+/// Waits until the condition holds.
+#[track_caller]
+pub(crate) fn eventually(what: &str, holds: impl FnMut() -> bool) {
+    within(DEADLINE, what, holds);
+}
+
+/// The same with a deadline of its own.
+#[track_caller]
+pub(crate) fn within(deadline: Duration, what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < deadline, "not within {deadline:?}: {what}");
+        thread::sleep(STEP);
+    }
+}
+
+/// Bytes that repeat at no power of two, so that a lost or doubled block shows.
+pub(crate) fn pattern(len: usize) -> Vec<u8> {
+    (0..len).map(|at| (at % 251) as u8).collect()
+}

@@ -1,0 +1,214 @@
+//! A proxy in this process, which must have let go of everything when its test is over.
+
+use super::{DEADLINE, eventually, panics};
+use millpond::config::load::parse_str;
+use millpond::reason::{CloseReason, DiscardReason, RejectReason};
+use millpond::registry::{EndpointState, ListenerState, Registry};
+use millpond::supervisor::Supervisor;
+use std::net::SocketAddr;
+use std::sync::mpsc;
+use std::thread;
+
+/// A configuration to be: one listener, one upstream.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    protocol: &'static str,
+    workers: usize,
+    endpoints: Vec<String>,
+    listener: String,
+    upstream: String,
+}
+
+impl Setup {
+    /// An HTTP listener in front of these endpoints, with one worker.
+    pub(crate) fn http(endpoints: impl IntoIterator<Item = SocketAddr>) -> Self {
+        let endpoints = endpoints.into_iter().map(|address| format!("\"{address}\"")).collect();
+        let (listener, upstream) = (String::new(), String::new());
+        Self { protocol: "http", workers: 1, endpoints, listener, upstream }
+    }
+
+    /// A TCP listener.
+    pub(crate) fn tcp(endpoints: impl IntoIterator<Item = SocketAddr>) -> Self {
+        Self { protocol: "tcp", ..Self::http(endpoints) }
+    }
+
+    pub(crate) fn workers(self, workers: usize) -> Self {
+        Self { workers, ..self }
+    }
+
+    /// Adds an endpoint with a weight.
+    pub(crate) fn weighted(mut self, address: SocketAddr, weight: u16) -> Self {
+        self.endpoints.push(format!("{{ address = \"{address}\", weight = {weight} }}"));
+        self
+    }
+
+    /// Adds a line to `[[listener]]`.
+    pub(crate) fn listener(mut self, line: &str) -> Self {
+        self.listener.push_str(&format!("{line}\n"));
+        self
+    }
+
+    /// Adds a line to `[[upstream]]`.
+    pub(crate) fn upstream(mut self, line: &str) -> Self {
+        self.upstream.push_str(&format!("{line}\n"));
+        self
+    }
+
+    /// The configuration, with every port 0.
+    pub(crate) fn text(&self) -> String {
+        let Self { protocol, workers, endpoints, listener, upstream } = self;
+        format!(
+            "[runtime]\nworkers = {workers}\n[admin]\nlisten = \"127.0.0.1:0\"\n\
+             [[listener]]\nname = \"web\"\nbind = \"127.0.0.1:0\"\nprotocol = \"{protocol}\"\nupstream = \"app\"\n\
+             {listener}\
+             [[upstream]]\nname = \"app\"\nendpoints = [{}]\n{upstream}",
+            endpoints.join(", "),
+        )
+    }
+
+    #[track_caller]
+    pub(crate) fn start(&self) -> Proxy {
+        Proxy::start(&self.text())
+    }
+}
+
+/// A running proxy. Dropped when its clients are gone, it stops and panics if anything is left over.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    supervisor: Supervisor,
+}
+
+impl Proxy {
+    /// Starts it from a configuration text.
+    #[track_caller]
+    pub(crate) fn start(text: &str) -> Self {
+        let loaded = parse_str("test.toml", text).unwrap_or_else(|problems| panic!("{problems}\n{text}"));
+        Self { supervisor: Supervisor::start(loaded.config).unwrap_or_else(|error| panic!("{error}")) }
+    }
+
+    /// An HTTP proxy with defaults and one worker.
+    #[track_caller]
+    pub(crate) fn http(endpoint: SocketAddr) -> Self {
+        Setup::http([endpoint]).start()
+    }
+
+    pub(crate) fn supervisor(&self) -> &Supervisor {
+        &self.supervisor
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        self.supervisor.registry()
+    }
+
+    /// Where its first listener listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.registry().listeners[0].address.0
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.address().port()
+    }
+
+    /// The first listener.
+    pub(crate) fn listener(&self) -> &ListenerState {
+        &self.registry().listeners[0]
+    }
+
+    /// An endpoint of the first upstream.
+    pub(crate) fn endpoint(&self, index: usize) -> &EndpointState {
+        &self.registry().upstreams[0].endpoints[index]
+    }
+
+    /// Connections to the first endpoint established so far.
+    pub(crate) fn opened(&self) -> u64 {
+        self.endpoint(0).total(|w| &w.opened_total)
+    }
+
+    /// Idle connections to the first endpoint.
+    pub(crate) fn idle(&self) -> u64 {
+        self.endpoint(0).gauge(|w| &w.idle)
+    }
+
+    /// Requests waiting for a connection to the first endpoint.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.endpoint(0).gauge(|w| &w.waiting)
+    }
+
+    /// Connections to the first endpoint closed for this reason.
+    pub(crate) fn discards(&self, reason: DiscardReason) -> u64 {
+        self.endpoint(0).workers.iter().map(|w| w.discards.get(reason.index())).sum()
+    }
+
+    /// Sessions ended for this reason.
+    pub(crate) fn closes(&self, reason: CloseReason) -> u64 {
+        self.listener().workers.iter().map(|w| w.closes.get(reason.index())).sum()
+    }
+
+    /// Requests and clients refused for this reason.
+    pub(crate) fn rejects(&self, reason: RejectReason) -> u64 {
+        self.listener().workers.iter().map(|w| w.rejects.get(reason.index())).sum()
+    }
+
+    /// Sessions, leases, connects and waiting requests, which are none when all clients are gone.
+    pub(crate) fn busy(&self) -> [u64; 5] {
+        let registry = self.registry();
+        let endpoints = || registry.upstreams.iter().flat_map(|upstream| &upstream.endpoints);
+        [
+            registry.listeners.iter().map(|listener| listener.gauge(|w| &w.sessions)).sum(),
+            endpoints().map(|endpoint| endpoint.gauge(|w| &w.leased)).sum(),
+            endpoints().map(|endpoint| endpoint.gauge(|w| &w.connecting)).sum(),
+            endpoints().map(|endpoint| endpoint.gauge(|w| &w.waiting)).sum(),
+            registry.budget.clients() as u64,
+        ]
+    }
+
+    /// Waits until all that it did is over.
+    #[track_caller]
+    pub(crate) fn settle(&self) {
+        let mut busy = self.busy();
+        let start = std::time::Instant::now();
+        while busy != [0; 5] {
+            let [sessions, leased, connecting, waiting, clients] = busy;
+            assert!(
+                start.elapsed() < DEADLINE,
+                "left over: {sessions} sessions, {leased} leases, {connecting} connects, {waiting} waiting, \
+                 {clients} clients in the budget"
+            );
+            thread::sleep(super::STEP);
+            busy = self.busy();
+        }
+    }
+
+    fn stop(&self) {
+        self.supervisor.stop();
+        let (ended, has_ended) = mpsc::channel();
+        let supervisor = self.supervisor.clone();
+        thread::spawn(move || {
+            supervisor.wait();
+            // The test may have given up.
+            let _ = ended.send(());
+        });
+        if !thread::panicking() {
+            has_ended.recv_timeout(DEADLINE).expect("a proxy that is told to stop stops");
+        }
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.stop();
+            return;
+        }
+        self.settle();
+        let endpoints = self.registry().upstreams.iter().flat_map(|upstream| &upstream.endpoints);
+        let endpoints: Vec<_> = endpoints.collect();
+        eventually("a descriptor in the budget for each pooled connection, and no other", || {
+            let idle: u64 = endpoints.iter().map(|endpoint| endpoint.gauge(|w| &w.idle)).sum();
+            self.registry().budget.used() as u64 == idle
+        });
+        self.stop();
+        assert_eq!(self.registry().budget.used(), 0, "descriptors in the budget of a stopped proxy");
+        assert_eq!(panics::seen(), [""; 0], "a proxy of this process has panicked");
+    }
+}
