@@ -94,12 +94,16 @@ impl Parts {
             () = self.stop.cancelled() => return Ok(worker.sessions.get()),
             () = self.drain.cancelled() => {}
         }
-        worker.draining.set(true);
         // What waits in the accept queues is still served: closing the socket would reset it.
         for task in accepting {
             // An accept loop that panicked has nothing left to wait for.
             let _ = task.await;
         }
+        // Requests that the kernel holds already are served too: the runtime hears of them in a turn.
+        for _ in 0..2 {
+            tokio::task::yield_now().await;
+        }
+        worker.draining.set(true);
         groups.iter().flat_map(|group| group.pools()).for_each(|pool| pool.shut());
         worker.timers.wake_all();
         tokio::select! {

@@ -17,7 +17,7 @@ use crate::worker::{Counted, Worker};
 use std::future::{Future, poll_fn};
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 
 /// One client's session. While it is idle, this is all that it holds.
@@ -30,8 +30,21 @@ pub struct HttpSession {
     timer: Timer,
     /// Set when the client's FIN was seen: the time by which all is over.
     client_closed: Option<Instant>,
+    greeting: Greeting,
     _counted: Counted,
 }
+
+/// Whether a client that connected has sent anything yet. When a drain begins, one that has not is
+/// given a moment: its first request may be on its way, and no client sends that twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Greeting {
+    Awaited,
+    AwaitedBriefly,
+    Heard,
+}
+
+/// How long a drain waits for the first request on a new connection.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// How a session ends.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +68,16 @@ impl HttpSession {
         // The first request's head is due from accept on.
         timer.set(Instant::now() + inlet.state.config.timeout.header);
         let counted = worker.count_session();
-        Self { worker, inlet, stream, session, timer, client_closed: None, _counted: counted }
+        Self {
+            worker,
+            inlet,
+            stream,
+            session,
+            timer,
+            client_closed: None,
+            greeting: Greeting::Awaited,
+            _counted: counted,
+        }
     }
 
     /// Serves the client until the session ends.
@@ -79,12 +101,18 @@ impl HttpSession {
     async fn wait(&mut self) -> Option<End> {
         poll_fn(|cx| {
             if self.stream.poll_read_ready(cx).is_ready() {
+                self.greeting = Greeting::Heard;
                 return Poll::Ready(None);
             }
-            if self.worker.is_draining() {
+            if self.worker.is_draining() && self.greeting == Greeting::Heard {
                 return Poll::Ready(Some(End::open(CloseReason::Drain)));
             }
+            if self.worker.is_draining() && self.greeting == Greeting::Awaited {
+                self.greeting = Greeting::AwaitedBriefly;
+                self.timer.set(Instant::now() + GRACE);
+            }
             match self.timer.poll_expired(cx) {
+                true if self.worker.is_draining() => Poll::Ready(Some(End::open(CloseReason::Drain))),
                 true => Poll::Ready(Some(End::open(CloseReason::IdleTimeout))),
                 false => Poll::Pending,
             }
