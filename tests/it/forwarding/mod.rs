@@ -1,9 +1,17 @@
 //! Requests go to the origin and responses come back, changed in nothing but what a proxy must change.
 
+mod cut;
+mod fields;
+mod order;
 mod plain;
+mod streaming;
+mod upgrade;
 
 use libtest_mimic::Trial;
 
 pub(crate) fn tests() -> Vec<Trial> {
-    plain::tests()
+    [plain::tests(), fields::tests(), order::tests(), streaming::tests(), cut::tests(), upgrade::tests()]
+        .into_iter()
+        .flatten()
+        .collect()
 }

@@ -133,8 +133,11 @@ impl Client {
         self.wire.reset_on_close();
     }
 
+    /// The end of what came, for messages.
     fn text(&self) -> String {
-        String::from_utf8_lossy(&self.received()).into_owned()
+        const SHOWN: usize = 400;
+        let received = self.received();
+        String::from_utf8_lossy(&received[received.len().saturating_sub(SHOWN)..]).into_owned()
     }
 }
 

@@ -198,7 +198,7 @@ impl Conn {
     /// Reads a request and remembers it; `None` when the proxy has closed instead.
     pub(crate) fn request(&mut self) -> Option<Message> {
         let read = self.wire.request();
-        let message = self.noted(read)??;
+        let message = self.unless_closed(read)?;
         let received = Received { connection: self.number, message: message.clone() };
         self.shared.requests.lock().unwrap().push(received);
         Some(message)
@@ -207,7 +207,7 @@ impl Conn {
     /// Reads the head of a request, with its empty line.
     pub(crate) fn head(&mut self) -> Option<Message> {
         let read = self.wire.head();
-        self.noted(read)?.map(|head| Message::of_head(&head))
+        self.unless_closed(read).map(|head| Message::of_head(&head))
     }
 
     /// Reads this many bytes.
@@ -219,16 +219,18 @@ impl Conn {
     /// Reads what comes next; nothing at the end.
     pub(crate) fn some(&mut self) -> Vec<u8> {
         let read = self.wire.some();
-        let bytes = self.noted(read).unwrap_or_default();
-        if bytes.is_empty() {
-            self.ended.lock().unwrap().get_or_insert(Ended::Fin);
-        }
-        bytes
+        self.unless_closed(read.map(|bytes| Some(bytes).filter(|bytes| !bytes.is_empty())))
+            .unwrap_or_default()
     }
 
     /// Sends. A proxy that is gone is no failure here: the test looks at what it has seen.
     pub(crate) fn send(&self, bytes: impl AsRef<[u8]>) {
         let _ = self.wire.write(bytes.as_ref());
+    }
+
+    /// Another handle to send with, from another thread.
+    pub(crate) fn sender(&self) -> Arc<TcpStream> {
+        Arc::clone(self.wire.stream())
     }
 
     /// Sends one byte after the other, each in a segment of its own.
@@ -250,6 +252,11 @@ impl Conn {
     pub(crate) fn hold(&mut self) -> Ended {
         while !self.some().is_empty() {}
         self.ended.lock().unwrap().unwrap_or(Ended::Fin)
+    }
+
+    /// Nothing is the proxy's FIN.
+    fn unless_closed<T>(&self, read: io::Result<Option<T>>) -> Option<T> {
+        self.noted(read.and_then(|read| read.ok_or_else(|| ErrorKind::UnexpectedEof.into())))
     }
 
     /// Remembers how the connection ended, if it did.
