@@ -9,6 +9,7 @@
 mod forwarding;
 mod harness;
 mod real;
+mod refusals;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -27,7 +28,7 @@ fn main() {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(THREADS);
     harness::panics::watch();
-    let trials = [forwarding::tests(), real::tests()].into_iter().flatten().collect();
+    let trials = [forwarding::tests(), refusals::tests(), real::tests()].into_iter().flatten().collect();
     libtest_mimic::run(&arguments, trials).exit();
 }
 
