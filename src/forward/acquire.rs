@@ -70,11 +70,15 @@ pub fn idle(group: &Rc<Group>, endpoint: usize, now: Instant) -> Option<Lease> {
 pub async fn acquire(group: &Rc<Group>, endpoint: usize, fresh: bool) -> Result<Lease, AcquireError> {
     let now = Instant::now();
     let pool = pool(group, endpoint);
-    let mut ticket = pool.join().ok_or(AcquireError::QueueFull)?;
+    let mut ticket = pool.join();
     if fresh {
         dial_if_possible(group, endpoint, &pool);
     }
     provide(group, endpoint, &pool);
+    // Only those for whom nothing is on its way are in the queue that is bounded.
+    if pool.unprovided() > pool.config().pool.wait_queue {
+        return Err(AcquireError::QueueFull);
+    }
     let timeout = &pool.config().timeout;
     let patience = match pool.unprovided() {
         0 => timeout.connect + pool.config().pool.wait_timeout,

@@ -2,6 +2,7 @@
 
 use super::backoff::{AcceptError, Backoff, classify};
 use crate::addr::ClientAddr;
+use crate::config::model::Linger;
 use crate::forward::dispatch;
 use crate::forward::exchange::Deadlines;
 use crate::forward::half_close::Limits;
@@ -9,6 +10,7 @@ use crate::registry::ListenerState;
 use crate::session::Session;
 use crate::upstream::group::Group;
 use crate::worker::Worker;
+use socket2::SockRef;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -97,6 +99,12 @@ async fn accept(worker: Rc<Worker>, inlet: Rc<Inlet>, socket: TcpListener, drain
 /// Opens a session for the client, or refuses it with an answer.
 fn admit(worker: &Rc<Worker>, inlet: &Rc<Inlet>, stream: TcpStream, client: SocketAddr) {
     let client = ClientAddr(client);
+    if matches!(inlet.state.config.socket.linger, Linger::Timed(_)) {
+        // Inherited from the listening socket, it would make close(2) wait, and the worker with it,
+        // even on a non-blocking socket. `close::linger` does what it stands for. Should this fail,
+        // only that time is lost.
+        let _ = SockRef::from(&stream).set_linger(None);
+    }
     match Session::open(&inlet.state, &worker.registry.budget, worker.index, client) {
         Some(session) => dispatch::dispatch(worker, inlet, stream, session),
         None => dispatch::refuse(worker, inlet, stream),

@@ -121,14 +121,11 @@ impl Pool {
         connection.close(reason, self.upstream.socket.close, self.counters());
     }
 
-    /// Joins the queue for a connection. `None`: the queue is full.
-    pub fn join(self: &Rc<Self>) -> Option<Ticket> {
-        if self.unprovided() >= self.upstream.pool.wait_queue {
-            return None;
-        }
+    /// Joins the queue for a connection.
+    pub fn join(self: &Rc<Self>) -> Ticket {
         let key = self.waiters.borrow_mut().join();
         self.publish();
-        Some(Ticket { pool: Rc::clone(self), key: Some(key) })
+        Ticket { pool: Rc::clone(self), key: Some(key) }
     }
 
     /// How many wait without a dial or a question under way for them.

@@ -53,6 +53,16 @@ pub struct Exchange<'a, C, U> {
     pub client_closed: &'a mut Option<Instant>,
 }
 
+/// What an exchange knows of the time.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    /// When it began, until that has been used.
+    begun: Option<Instant>,
+    due: Option<Due>,
+    /// The time by which the whole response head is there: bytes of it do not move it.
+    head_due: Option<Instant>,
+}
+
 /// Which deadline is the next, and when.
 #[derive(Clone, Copy, Debug)]
 struct Due {
@@ -66,17 +76,11 @@ impl<C: Socket, U: Socket> Exchange<'_, C, U> {
     /// # Errors
     /// See [`Failure`].
     pub async fn run(&mut self, now: Instant) -> Result<ResponseEnd, Failure> {
-        let mut due: Option<Due> = None;
-        let mut now = Some(now);
-        poll_fn(|cx| self.poll(cx, &mut now, &mut due)).await
+        let mut clock = Clock { begun: Some(now), due: None, head_due: None };
+        poll_fn(|cx| self.poll(cx, &mut clock)).await
     }
 
-    fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        now: &mut Option<Instant>,
-        due: &mut Option<Due>,
-    ) -> Poll<Result<ResponseEnd, Failure>> {
+    fn poll(&mut self, cx: &mut Context<'_>, clock: &mut Clock) -> Poll<Result<ResponseEnd, Failure>> {
         let before = self.progress();
         if let Poll::Ready(Err(failure)) = self.request.poll(cx, self.client, self.input, self.endpoint) {
             return Poll::Ready(Err(failure));
@@ -91,7 +95,7 @@ impl<C: Socket, U: Socket> Exchange<'_, C, U> {
             self.watch_client(cx)?;
         }
         let progressed = self.progress() != before;
-        self.poll_deadline(cx, progressed, now, due)
+        self.poll_deadline(cx, progressed, clock)
     }
 
     /// All bytes moved so far.
@@ -125,22 +129,22 @@ impl<C: Socket, U: Socket> Exchange<'_, C, U> {
         &self,
         cx: &Context<'_>,
         progressed: bool,
-        now: &mut Option<Instant>,
-        due: &mut Option<Due>,
+        clock: &mut Clock,
     ) -> Poll<Result<ResponseEnd, Failure>> {
-        if progressed || due.is_none() {
-            let next = self.due(now.take().unwrap_or_else(Instant::now));
+        if progressed || clock.due.is_none() {
+            let now = clock.begun.take().unwrap_or_else(Instant::now);
+            let next = self.due(now, &mut clock.head_due);
             self.timer.set(next.at);
-            *due = Some(next);
+            clock.due = Some(next);
         }
-        match due {
+        match clock.due {
             Some(due) if self.timer.poll_expired(cx) => Poll::Ready(Err(due.failure)),
             _ => Poll::Pending,
         }
     }
 
     /// The earliest deadline, with nothing having moved since `now`.
-    fn due(&self, now: Instant) -> Due {
+    fn due(&self, now: Instant, head_due: &mut Option<Instant>) -> Due {
         let limits = &self.deadlines;
         let request = match self.request.waits_for() {
             _ if self.request.is_sent() || self.request.is_refused() => None,
@@ -154,7 +158,10 @@ impl<C: Socket, U: Socket> Exchange<'_, C, U> {
             }
             // While the request is still being sent, only the sending has a deadline.
             WaitsFor::Endpoint if request.is_some() => None,
-            WaitsFor::Endpoint => Some((limits.response_head, Failure::EndpointSilent)),
+            WaitsFor::Endpoint => {
+                let due = *head_due.get_or_insert(now + limits.response_head);
+                Some((due.saturating_duration_since(now), Failure::EndpointSilent))
+            }
         };
         let after = |(time, failure)| Due { at: now + time, failure };
         let half_closed = self.client_closed.map(|at| Due { at, failure: Failure::HalfCloseDeadline });

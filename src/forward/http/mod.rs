@@ -137,8 +137,14 @@ impl HttpSession {
     }
 
     /// Answers a request itself and writes it down.
-    async fn reject(&mut self, record: &mut Record, method: Method, reason: RejectReason, persist: bool) {
-        record.sent = self.answer(Some(method), reason, persist).await;
+    async fn reject(
+        &mut self,
+        record: &mut Record,
+        method: Option<Method>,
+        reason: RejectReason,
+        persist: bool,
+    ) {
+        record.sent = self.answer(method, reason, persist).await;
         record.end(
             &self.session,
             &self.inlet,

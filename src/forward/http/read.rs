@@ -4,6 +4,7 @@ use super::{End, HttpSession};
 use crate::buffer::{Lent, LentHead};
 use crate::config::model::{Balance, HashKey};
 use crate::forward::client_ip::ClientIp;
+use crate::forward::record::Record;
 use crate::forward::socket::poll_read;
 use crate::http1::head::{HeadLimits, RequestContext, RequestHead, RequestParser};
 use crate::reason::{CloseReason, RejectReason};
@@ -83,8 +84,8 @@ impl HttpSession {
             HeadEnd::Late => (RejectReason::HeaderTimeout, CloseReason::HeaderTimeout),
             HeadEnd::Reject(reason) => (reason, CloseReason::BadRequest),
         };
-        self.session.counters().requests_total.inc();
-        self.answer(None, reason, false).await;
+        let mut record = Record::begin(&self.worker, b"", Instant::now());
+        self.reject(&mut record, None, reason, false).await;
         End::open(close)
     }
 }

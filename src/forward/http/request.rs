@@ -10,7 +10,7 @@ use crate::forward::failure::Failure;
 use crate::forward::record::Record;
 use crate::forward::socket::{Peek, Socket, poll_read};
 use crate::forward::tunnel::{self, Tunnel};
-use crate::http1::head::{RequestHead, ResponseContext, Version};
+use crate::http1::head::{Method, RequestHead, ResponseContext, Version};
 use crate::pool::{Lease, Pool};
 use crate::reason::{CloseReason, DiscardReason, RejectReason};
 use crate::upstream::group::Choice;
@@ -61,7 +61,7 @@ impl HttpSession {
         let mut request = match RequestSide::new(&head, bytes, limit, input) {
             Ok(request) => request,
             Err(reason) => {
-                self.reject(&mut record, head.method, reason, false).await;
+                self.reject(&mut record, Some(head.method), reason, false).await;
                 return Next::End(End::open(CloseReason::BadRequest));
             }
         };
@@ -71,9 +71,9 @@ impl HttpSession {
                 Ok(leased) => leased,
                 Err(NotLeased::ClientGone) => return Next::End(End::closed(CloseReason::ClientReset)),
                 Err(NotLeased::Refused(reason)) => {
-                    return self
-                        .answer_failure(&mut record, &head, &request, reason, CloseReason::Graceful)
-                        .await;
+                    let persist = self.may_persist(&head, &request, input);
+                    let close = CloseReason::Graceful;
+                    return self.answer_failure(&mut record, head.method, reason, close, persist).await;
                 }
             };
             match self.exchange(&head, &mut request, leased, input, &mut record).await {
@@ -82,7 +82,10 @@ impl HttpSession {
                     retried = true;
                     failed.pool.counters().retries_total.inc();
                 }
-                Err(failed) => return self.conclude(&mut record, &head, &request, &failed).await,
+                Err(failed) => {
+                    let persist = self.may_persist(&head, &request, input);
+                    return self.conclude(&mut record, &head, &failed, persist).await;
+                }
             }
         }
     }
@@ -171,7 +174,7 @@ impl HttpSession {
             method: head.method,
             client: head.version,
             upgrade: head.upgrade,
-            persist: head.keep_alive && self.client_closed.is_none() && !self.worker.is_draining(),
+            persist: head.keep_alive && self.may_send_more(input) && !self.worker.is_draining(),
         };
         let mut response =
             ResponseSide::new(context, buffers.lend(), buffers.lend_head(), record.is_logged());
@@ -221,7 +224,7 @@ impl HttpSession {
             lease.release(now);
         }
         record.end(&self.session, &self.inlet, answered.status, None, now);
-        if self.client_closed.is_some() {
+        if !self.may_send_more(input) {
             return Next::End(End::closed(CloseReason::ClientFin));
         }
         if answered.persist {
@@ -262,12 +265,12 @@ impl HttpSession {
         &mut self,
         record: &mut Record,
         head: &RequestHead,
-        request: &RequestSide,
         failed: &Failed,
+        persist: bool,
     ) -> Next {
         let verdict = failed.failure.verdict();
         if let (Some(reason), None) = (verdict.answer, failed.visible) {
-            return self.answer_failure(record, head, request, reason, verdict.close).await;
+            return self.answer_failure(record, head.method, reason, verdict.close, persist).await;
         }
         let label = verdict.answer.map_or(verdict.close.label(), RejectReason::label);
         // 499: the client left before there was a status to send (as nginx logs it).
@@ -278,22 +281,32 @@ impl HttpSession {
         Next::End(End { state: ClientState { cut, ..end.state }, ..end })
     }
 
-    /// Answers a request that failed. The client's connection goes on if the request was read whole.
+    /// Answers a request that failed.
     async fn answer_failure(
         &mut self,
         record: &mut Record,
-        head: &RequestHead,
-        request: &RequestSide,
+        method: Method,
         reason: RejectReason,
         close: CloseReason,
+        persist: bool,
     ) -> Next {
-        let persist = head.keep_alive && request.is_read() && self.client_closed.is_none();
-        self.reject(record, head.method, reason, persist).await;
+        self.reject(record, Some(method), reason, persist).await;
         match persist {
             true => Next::Persist,
             false if self.client_closed.is_some() => Next::End(End::closed(close)),
             false => Next::End(End::open(close)),
         }
+    }
+
+    /// Whether the client's connection may go on after a request that failed: only if it was read
+    /// whole, so that what follows is the next one.
+    fn may_persist(&self, head: &RequestHead, request: &RequestSide, input: &Lent) -> bool {
+        head.keep_alive && request.is_read() && self.may_send_more(input)
+    }
+
+    /// Whether another request may come: the client has not closed, or had sent it before it did.
+    fn may_send_more(&self, input: &Lent) -> bool {
+        self.client_closed.is_none() || !input.is_empty()
     }
 }
 
