@@ -8,6 +8,7 @@
 
 mod forwarding;
 mod harness;
+mod pool;
 mod real;
 mod refusals;
 
@@ -28,7 +29,10 @@ fn main() {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(THREADS);
     harness::panics::watch();
-    let trials = [forwarding::tests(), refusals::tests(), real::tests()].into_iter().flatten().collect();
+    let trials = [forwarding::tests(), refusals::tests(), pool::tests(), real::tests()]
+        .into_iter()
+        .flatten()
+        .collect();
     libtest_mimic::run(&arguments, trials).exit();
 }
 

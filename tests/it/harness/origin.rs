@@ -2,9 +2,9 @@
 
 use super::message::Message;
 use super::wire::Wire;
-use super::{DEADLINE, eventually};
+use super::{DEADLINE, Refusing, eventually};
 use std::io::{self, ErrorKind};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, Weak};
 use std::thread::{self, JoinHandle};
@@ -73,7 +73,7 @@ impl Origin {
     /// Runs the script on a thread of its own for each connection. When the script returns, the
     /// connection is closed.
     pub(crate) fn start(script: impl Fn(&mut Conn) + Send + Sync + 'static) -> Self {
-        Self::on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap(), script)
+        Self::on(Refusing::new().listen(), script)
     }
 
     /// The same on a socket that listens already.
@@ -92,6 +92,10 @@ impl Origin {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
     }
 
     /// Connections accepted so far.

@@ -1,6 +1,6 @@
 //! A proxy in this process, which must have let go of everything when its test is over.
 
-use super::{DEADLINE, eventually, panics};
+use super::{Client, DEADLINE, eventually, panics};
 use millpond::config::load::parse_str;
 use millpond::reason::{CloseReason, DiscardReason, RejectReason};
 use millpond::registry::{EndpointState, ListenerState, Registry};
@@ -122,6 +122,30 @@ impl Proxy {
     /// Connections to the first endpoint established so far.
     pub(crate) fn opened(&self) -> u64 {
         self.endpoint(0).total(|w| &w.opened_total)
+    }
+
+    /// Leases of the first endpoint's that were served by a connection used before.
+    pub(crate) fn reused(&self) -> u64 {
+        self.endpoint(0).total(|w| &w.reused_total)
+    }
+
+    /// Requests sent again to the first endpoint.
+    pub(crate) fn retries(&self) -> u64 {
+        self.endpoint(0).total(|w| &w.retries_total)
+    }
+
+    /// A client whose session this worker has; the kernel chooses the worker.
+    #[track_caller]
+    pub(crate) fn client_of(&self, worker: usize) -> Client {
+        let accepted = || self.listener().workers.iter().map(|w| w.sessions_total.get()).collect::<Vec<_>>();
+        loop {
+            let before = accepted();
+            let client = Client::connect(self.address());
+            eventually("a worker accepts", || accepted() != before);
+            if accepted()[worker] > before[worker] {
+                return client;
+            }
+        }
     }
 
     /// Idle connections to the first endpoint.

@@ -1,5 +1,6 @@
 //! Endpoints that do not accept.
 
+use super::wire::Wire;
 use super::{DEADLINE, within};
 use socket2::{Domain, Socket, Type};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -31,7 +32,7 @@ impl Refusing {
     }
 }
 
-/// An address where the kernel drops every SYN: the accept queue is full.
+/// An address where the kernel drops every SYN as long as the accept queue is full.
 #[derive(Debug)]
 pub(crate) struct Unaccepting {
     listener: TcpListener,
@@ -40,33 +41,46 @@ pub(crate) struct Unaccepting {
 }
 
 impl Unaccepting {
+    /// With a full queue.
     pub(crate) fn new() -> Self {
+        let mut full = Self::with_room();
+        full.fill();
+        full
+    }
+
+    /// With room for one connection.
+    pub(crate) fn with_room() -> Self {
         let Refusing { socket, address } = Refusing::new();
         socket.listen(0).unwrap();
-        let mut full = Self { listener: socket.into(), queued: Vec::new(), address };
-        within(DEADLINE, "a full accept queue", || !full.takes_another());
-        full
+        Self { listener: socket.into(), queued: Vec::new(), address }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Accepts from now on. Whoever is waiting gets through when the kernel sends its SYN again.
-    pub(crate) fn listen(self) -> TcpListener {
-        let Self { listener, queued, .. } = self;
-        for _ in &queued {
-            listener.accept().unwrap();
-        }
-        socket2::SockRef::from(&listener).listen(1024).unwrap();
-        listener
+    /// Takes the connection that there was room for.
+    pub(crate) fn accept(&self) -> Wire {
+        Wire::new(self.listener.accept().unwrap().0)
     }
 
-    fn takes_another(&mut self) -> bool {
-        match TcpStream::connect_timeout(&self.address, Duration::from_millis(200)) {
-            Ok(stream) => self.queued.push(stream),
-            Err(_) => return false,
+    /// Fills the queue.
+    pub(crate) fn fill(&mut self) {
+        within(DEADLINE, "a full accept queue", || {
+            match TcpStream::connect_timeout(&self.address, Duration::from_millis(200)) {
+                Ok(stream) => self.queued.push(stream),
+                Err(_) => return true,
+            }
+            false
+        });
+    }
+
+    /// Accepts from now on. Whoever is waiting gets through when the kernel sends its SYN again.
+    pub(crate) fn listen(self) -> TcpListener {
+        for _ in &self.queued {
+            self.listener.accept().unwrap();
         }
-        true
+        socket2::SockRef::from(&self.listener).listen(1024).unwrap();
+        self.listener
     }
 }
