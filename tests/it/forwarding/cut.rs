@@ -55,7 +55,7 @@ fn cut(answer: &'static str, reset: bool, version: &str) -> Result<String, Error
     eventually("the session's end", || {
         proxy.closes(CloseReason::UpstreamFailed) + proxy.closes(CloseReason::Graceful) == 1
     });
-    assert_eq!(proxy.idle(), 0);
+    assert_eq!(proxy.rested().idle(), 0);
     response.map(|message| message.text()).map_err(|error| error.kind())
 }
 
@@ -108,7 +108,7 @@ fn used_once(first: &'static str) -> Origin {
 fn is_not_used_again(origin: &Origin, proxy: &Proxy) {
     origin.wait_for_end(0);
     proxy.settle();
-    assert_eq!((proxy.idle(), proxy.discards(DiscardReason::Aborted)), (0, 1));
+    assert_eq!((proxy.rested().idle(), proxy.discards(DiscardReason::Aborted)), (0, 1));
     assert_eq!(Client::connect(proxy.address()).get("/").text(), "ok");
     assert_eq!(origin.connections(), 2);
 }

@@ -16,6 +16,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         connection_close_ends_the_connection_after_the_response,
         an_http_1_0_client_is_closed_after_one_response,
         an_http_1_0_client_may_ask_to_go_on,
+        a_connection_goes_on_after_a_body_that_came_in_parts,
         a_client_may_half_close_after_its_request,
         a_client_may_half_close_after_its_pipeline,
     ]
@@ -93,7 +94,7 @@ fn early_hints_are_passed_on() {
     assert_eq!((hint.status(), hint.field("link")), (103, Some("</style.css>")));
     assert_eq!(client.response().status(), 103);
     assert_eq!(client.response().text(), "ok");
-    assert_eq!(proxy.idle(), 1);
+    assert_eq!(proxy.rested().idle(), 1);
 }
 
 const EXPECTING: &str = "POST / HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n";
@@ -113,7 +114,7 @@ fn the_wait_for_100_continue_is_end_to_end() {
     assert_eq!(client.response().status(), 100, "nobody but the origin can say it");
     client.send("body");
     assert_eq!(client.response().text(), "ok");
-    assert_eq!(proxy.idle(), 1);
+    assert_eq!(proxy.rested().idle(), 1);
 }
 
 fn a_final_response_in_the_place_of_100_continue() {
@@ -130,7 +131,7 @@ fn a_final_response_in_the_place_of_100_continue() {
     assert!(response.says_close(), "where the next request would begin, nobody can tell");
     client.expect_eof();
     origin.wait_for_end(0);
-    assert_eq!(proxy.idle(), 0);
+    assert_eq!(proxy.rested().idle(), 0);
 }
 
 fn an_http_1_0_client_sees_no_interim_response() {
@@ -156,7 +157,7 @@ fn connection_close_ends_the_connection_after_the_response() {
     client.expect_eof();
     assert_eq!(origin.only_request().field("connection"), None, "it is said to us, not to the origin");
     proxy.settle();
-    assert_eq!((proxy.idle(), proxy.closes(CloseReason::Graceful)), (1, 1));
+    assert_eq!((proxy.rested().idle(), proxy.closes(CloseReason::Graceful)), (1, 1));
 }
 
 fn an_http_1_0_client_is_closed_after_one_response() {
@@ -181,6 +182,22 @@ fn an_http_1_0_client_may_ask_to_go_on() {
     assert_eq!(proxy.opened(), 1);
 }
 
+fn a_connection_goes_on_after_a_body_that_came_in_parts() {
+    let origin = Origin::saying("ok");
+    let proxy = Proxy::http(origin.address());
+    let mut client = Client::connect(proxy.address());
+    for number in 0..3 {
+        client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\n01234");
+        eventually("the first part is forwarded", || {
+            origin.connections() > 0 && origin.received(0).ends_with(b"\r\n\r\n01234")
+        });
+        client.send("56789");
+        let response = client.response();
+        assert_eq!((response.text().as_str(), response.says_close()), ("ok", false), "after {number} others");
+    }
+    assert_eq!(proxy.opened(), 1);
+}
+
 fn a_client_may_half_close_after_its_request() {
     let gate = Gate::new();
     let wait = gate.clone();
@@ -199,7 +216,7 @@ fn a_client_may_half_close_after_its_request() {
     assert_eq!(client.response().text(), "ok");
     client.expect_eof();
     proxy.settle();
-    assert_eq!((proxy.idle(), proxy.closes(CloseReason::ClientFin)), (1, 1));
+    assert_eq!((proxy.rested().idle(), proxy.closes(CloseReason::ClientFin)), (1, 1));
 }
 
 fn a_client_may_half_close_after_its_pipeline() {

@@ -111,7 +111,7 @@ fn a_response_until_close_becomes_chunks_for_http_1_1() {
         assert_eq!((response.text().as_str(), response.says_close()), ("until close", false));
         assert!(matches!(response.framing, Framing::Chunked(_)));
     }
-    assert_eq!((proxy.opened(), proxy.idle()), (2, 0));
+    assert_eq!((proxy.opened(), proxy.rested().idle()), (2, 0));
 }
 
 fn a_response_until_close_stays_so_for_http_1_0() {
@@ -135,7 +135,7 @@ fn chunks_become_bare_data_for_http_1_0() {
     let response = client.response();
     assert_eq!((response.text().as_str(), response.framing.clone()), ("the body", Framing::UntilClose));
     assert_eq!((response.says_close(), response.field("trailer")), (true, None));
-    assert_eq!(proxy.idle(), 1, "the origin's connection ended cleanly");
+    assert_eq!(proxy.rested().idle(), 1, "the origin's connection ended cleanly");
 }
 
 fn responses_without_content_leave_both_connections_usable() {
@@ -177,5 +177,5 @@ fn an_empty_body_is_no_body() {
     let requests = origin.wait_for_requests(2);
     assert_eq!(requests[0].message.length(), Some(0));
     assert_eq!(requests[1].message.framing, Framing::Chunked(vec![]));
-    assert_eq!((proxy.opened(), proxy.idle()), (1, 1));
+    assert_eq!((proxy.opened(), proxy.rested().idle()), (1, 1));
 }

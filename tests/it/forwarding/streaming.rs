@@ -167,7 +167,7 @@ fn an_early_response_reaches_a_client_that_is_still_sending() {
     client.half_close();
     sending.join().unwrap();
     proxy.settle();
-    assert_eq!((proxy.idle(), proxy.discards(DiscardReason::EarlyResponse)), (0, 1));
+    assert_eq!((proxy.rested().idle(), proxy.discards(DiscardReason::EarlyResponse)), (0, 1));
 }
 
 fn an_early_response_before_a_reset_reaches_the_client() {

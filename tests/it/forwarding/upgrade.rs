@@ -54,7 +54,7 @@ fn bytes_behind_the_upgrade_are_carried_both_ways() {
     client.half_close();
     client.expect_eof();
     proxy.settle();
-    assert_eq!((proxy.idle(), proxy.discards(DiscardReason::Tunnel)), (0, 1));
+    assert_eq!((proxy.rested().idle(), proxy.discards(DiscardReason::Tunnel)), (0, 1));
     assert_eq!(proxy.closes(CloseReason::TunnelDone), 1);
 }
 

@@ -173,6 +173,14 @@ impl Proxy {
         self.listener().workers.iter().map(|w| w.rejects.get(reason.index())).sum()
     }
 
+    /// Waits until no connection is leased: a client has its response a moment before that.
+    #[track_caller]
+    pub(crate) fn rested(&self) -> &Self {
+        let endpoints = || self.registry().upstreams.iter().flat_map(|upstream| &upstream.endpoints);
+        eventually("all leases end", || endpoints().all(|endpoint| endpoint.gauge(|w| &w.leased) == 0));
+        self
+    }
+
     /// Sessions, leases, connects and waiting requests, which are none when all clients are gone.
     pub(crate) fn busy(&self) -> [u64; 5] {
         let registry = self.registry();

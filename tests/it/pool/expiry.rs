@@ -34,7 +34,7 @@ fn an_idle_connection_is_reset_in_time_and_leaves_no_time_wait() {
     let endpoint = proxy.endpoint(0);
     let time_wait =
         (&endpoint.workers[0].time_wait_avoided_total, &endpoint.workers[0].time_wait_caused_total);
-    assert_eq!((time_wait.0.get(), time_wait.1.get(), proxy.idle()), (1, 0, 0));
+    assert_eq!((time_wait.0.get(), time_wait.1.get(), proxy.rested().idle()), (1, 0, 0));
     assert_eq!(client.get("/").text(), "ok");
     assert_eq!(proxy.opened(), 2);
 }
@@ -83,7 +83,7 @@ fn the_origins_keep_alive_hint_is_heeded() {
     assert_eq!(client.get("/").text(), "ok");
     let pool = &proxy.registry().upstreams[0].config.pool;
     let half = (Duration::from_millis(500), IdleTimeoutFrom::Hint);
-    assert_eq!(proxy.endpoint(0).idle_timeout(pool), half);
+    assert_eq!(proxy.rested().endpoint(0).idle_timeout(pool), half);
     within(SOONER, "the idle connection ends", || proxy.discards(DiscardReason::IdleTimeout) == 1);
     assert_eq!(origin.wait_for_end(0), Ended::Reset);
 }

@@ -37,8 +37,7 @@ fn no_more_are_idle_than_max_idle() {
     origin.wait_for_requests(6);
     gate.open();
     clients.iter_mut().for_each(|client| assert_eq!(client.response().text(), "ok"));
-    eventually("all leases end", || proxy.endpoint(0).gauge(|w| &w.leased) == 0);
-    assert_eq!((proxy.opened(), proxy.idle(), proxy.discards(DiscardReason::PoolFull)), (6, 2, 4));
+    assert_eq!((proxy.opened(), proxy.rested().idle(), proxy.discards(DiscardReason::PoolFull)), (6, 2, 4));
 }
 
 fn nothing_is_kept_with_max_idle_0() {
@@ -46,8 +45,7 @@ fn nothing_is_kept_with_max_idle_0() {
     let proxy = Setup::http([origin.address()]).upstream("pool.max_idle = 0").start();
     let mut client = Client::connect(proxy.address());
     (0..3).for_each(|_| assert_eq!(client.get("/").text(), "ok"));
-    eventually("all leases end", || proxy.endpoint(0).gauge(|w| &w.leased) == 0);
-    assert_eq!((proxy.opened(), proxy.idle()), (3, 0));
+    assert_eq!((proxy.opened(), proxy.rested().idle()), (3, 0));
 }
 
 fn no_more_are_open_than_max_connections() {
@@ -128,7 +126,7 @@ fn what_is_warm_is_replaced() {
     eventually("two warm connections", || proxy.idle() == 2 && origin.connections() == 2);
     gate.open();
     eventually("two others", || proxy.idle() == 2 && origin.connections() == 4);
-    assert_eq!(proxy.discards(DiscardReason::EndpointClosed), 2);
+    assert_eq!(proxy.rested().discards(DiscardReason::EndpointClosed), 2);
 }
 
 fn max_requests_ends_a_connection() {
@@ -138,5 +136,5 @@ fn max_requests_ends_a_connection() {
     (0..7).for_each(|_| assert_eq!(client.get("/").text(), "ok"));
     let connections: Vec<_> = origin.requests().iter().map(|request| request.connection).collect();
     assert_eq!(connections, [0, 0, 0, 1, 1, 1, 2]);
-    assert_eq!(proxy.discards(DiscardReason::MaxRequests), 2);
+    assert_eq!(proxy.rested().discards(DiscardReason::MaxRequests), 2);
 }

@@ -85,7 +85,10 @@ fn a_response_that_says_close_ends_its_connection() {
         assert_eq!((response.text().as_str(), response.says_close()), ("ok", false));
     }
     origin.wait_for_end(2);
-    assert_eq!((proxy.opened(), proxy.idle(), proxy.discards(DiscardReason::NotReusable)), (3, 0, 3));
+    assert_eq!(
+        (proxy.opened(), proxy.rested().idle(), proxy.discards(DiscardReason::NotReusable)),
+        (3, 0, 3)
+    );
 }
 
 /// Connections that an HTTP/1.0 origin needs for three requests.

@@ -50,7 +50,7 @@ fn a_thousand_idle_connections_closed_together_leave_no_close_wait() {
     within(Duration::from_millis(50), "no CLOSE_WAIT is left", || {
         kernel::towards(origin.port(), &[TcpState::CloseWait]).is_empty()
     });
-    assert_eq!(proxy.discards(DiscardReason::EndpointClosed), MANY as u64);
+    assert_eq!(proxy.rested().discards(DiscardReason::EndpointClosed), MANY as u64);
     assert_eq!(kernel::towards(origin.port(), &[TcpState::TimeWait]), [], "the origin closed first");
 }
 
@@ -67,7 +67,7 @@ fn an_idle_connection_that_is_reset_is_let_go_of() {
     assert_eq!(Client::connect(proxy.address()).get("/").text(), "ok");
     gate.open();
     eventually("it is counted", || proxy.discards(DiscardReason::EndpointReset) == 1);
-    assert_eq!(proxy.idle(), 0);
+    assert_eq!(proxy.rested().idle(), 0);
 }
 
 /// An origin that answers one request on each connection and then does something to the idle
@@ -113,7 +113,7 @@ fn a_post_right_behind_a_close_goes_to_a_fresh_connection() {
         let response = client.response();
         assert_eq!((response.text().as_str(), response.reason()), ("ok", None));
     }
-    assert_eq!((proxy.opened(), proxy.discards(DiscardReason::EndpointClosed)), (51, 50));
+    assert_eq!((proxy.opened(), proxy.rested().discards(DiscardReason::EndpointClosed)), (51, 50));
     drop(backend.go);
 }
 
@@ -126,7 +126,7 @@ fn bytes_on_an_idle_connection_condemn_it() {
     assert_eq!(client.get("/").text(), "ok");
     backend.disturb();
     eventually("it is counted", || proxy.discards(DiscardReason::UnexpectedBytes) == 1);
-    assert_eq!((proxy.idle(), client.get("/").text().as_str()), (0, "ok"));
+    assert_eq!((proxy.rested().idle(), client.get("/").text().as_str()), (0, "ok"));
     drop(backend.go);
 }
 
@@ -140,7 +140,7 @@ fn bytes_on_an_idle_connection_never_reach_the_next_client() {
         // The bytes are in the proxy's socket before the request is.
         assert_eq!(client.get("/").text(), "ok");
     }
-    assert_eq!(proxy.discards(DiscardReason::UnexpectedBytes), 50);
+    assert_eq!(proxy.rested().discards(DiscardReason::UnexpectedBytes), 50);
     drop(backend.go);
 }
 
@@ -155,7 +155,7 @@ fn bytes_behind_a_response_condemn_the_connection() {
     for _ in 0..5 {
         assert_eq!(client.get("/").text(), "ok");
     }
-    assert_eq!((proxy.opened(), proxy.discards(DiscardReason::UnexpectedBytes)), (5, 5));
+    assert_eq!((proxy.opened(), proxy.rested().discards(DiscardReason::UnexpectedBytes)), (5, 5));
 }
 
 /// Answers this many requests on the first connection; reads one more and closes without an answer,

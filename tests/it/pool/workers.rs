@@ -112,6 +112,5 @@ fn max_idle_holds_for_all_workers_together() {
     eventually("worker 0 has both", || proxy.idle() == 2);
     gates[1].open();
     assert_eq!(late.response().text(), "ok");
-    eventually("all leases end", || proxy.endpoint(0).gauge(|w| &w.leased) == 0);
-    assert!(proxy.idle() <= 2, "{} are idle", proxy.idle());
+    assert!(proxy.rested().idle() <= 2, "{} are idle", proxy.idle());
 }

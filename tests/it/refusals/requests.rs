@@ -169,7 +169,7 @@ fn a_bad_chunk_that_comes_later() {
     is_refused_for_good(&mut client, 400, "bad_chunk");
     origin.wait_for_end(0);
     assert!(!origin.received(0).ends_with(b"567\r\n"), "nothing of what is malformed is forwarded");
-    assert_eq!(proxy.idle(), 0);
+    assert_eq!(proxy.rested().idle(), 0);
 }
 
 fn a_refused_head_request_gets_no_body() {

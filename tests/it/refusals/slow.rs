@@ -126,7 +126,10 @@ fn an_origin_that_does_not_answer() {
         is_refused_once(&mut client, 504, "response_timeout");
     }
     origin.wait_for_end(0);
-    assert_eq!((proxy.opened(), proxy.idle(), proxy.rejects(RejectReason::ResponseTimeout)), (2, 0, 2));
+    assert_eq!(
+        (proxy.opened(), proxy.rested().idle(), proxy.rejects(RejectReason::ResponseTimeout)),
+        (2, 0, 2)
+    );
 }
 
 fn an_origin_that_sends_half_a_head() {

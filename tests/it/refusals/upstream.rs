@@ -33,7 +33,7 @@ fn refused_once(proxy: &Proxy, status: u16, reason: &str) {
         client.send(request);
         is_refused_once(&mut client, status, reason);
     }
-    assert_eq!(proxy.idle(), 0);
+    assert_eq!(proxy.rested().idle(), 0);
 }
 
 /// The same for an origin with this script.
@@ -112,7 +112,7 @@ fn responses_that_break_a_rule() {
         assert_eq!((answer.status(), answer.reason()), (502, Some("bad_response")), "to {response:?}");
         is_refused(&answer, 502, "bad_response");
         assert!(!answer.says_close());
-        assert_eq!(proxy.idle(), 0);
+        assert_eq!(proxy.rested().idle(), 0);
     }
 }
 
