@@ -6,11 +6,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod balancing;
 mod forwarding;
 mod harness;
 mod pool;
 mod real;
 mod refusals;
+mod tcp;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -29,10 +31,17 @@ fn main() {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(THREADS);
     harness::panics::watch();
-    let trials = [forwarding::tests(), refusals::tests(), pool::tests(), real::tests()]
-        .into_iter()
-        .flatten()
-        .collect();
+    let trials = [
+        forwarding::tests(),
+        refusals::tests(),
+        pool::tests(),
+        balancing::tests(),
+        tcp::tests(),
+        real::tests(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     libtest_mimic::run(&arguments, trials).exit();
 }
 
