@@ -185,7 +185,6 @@ fn a_session_in_use_goes_on() {
 fn a_half_closed_client_has_a_deadline() {
     let origin = Origin::start(|conn| {
         conn.hold();
-        conn.hold();
         // It goes on, as if there was more to say.
         while (&*conn.sender()).write_all(b"x").is_ok() {
             thread::sleep(Duration::from_millis(10));
@@ -199,14 +198,11 @@ fn a_half_closed_client_has_a_deadline() {
 }
 
 fn a_half_closed_endpoint_has_a_deadline() {
-    let (origin, proxy) = {
-        let origin = Origin::start(|conn| {
-            conn.half_close();
-            conn.hold();
-        });
-        let proxy = Setup::tcp([origin.address()]).upstream("timeout.half_close = \"200ms\"").start();
-        (origin, proxy)
-    };
+    let origin = Origin::start(|conn| {
+        conn.half_close();
+        conn.hold();
+    });
+    let proxy = Setup::tcp([origin.address()]).upstream("timeout.half_close = \"200ms\"").start();
     let mut client = Client::connect(proxy.address());
     client.expect_eof();
     origin.wait_for_end(0);
@@ -252,7 +248,7 @@ fn warm_connections_are_used_once() {
     let origin = Origin::start(echo);
     let proxy = Setup::tcp([origin.address()]).upstream("pool.min_idle = 1").start();
     for number in 0..5 {
-        eventually("a warm connection", || proxy.idle() == 1);
+        within(Duration::from_secs(2), "another warm connection", || proxy.idle() == 1);
         let mut client = Client::connect(proxy.address());
         client.send("x");
         assert_eq!(client.exactly(1), b"x");

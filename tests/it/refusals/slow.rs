@@ -63,7 +63,7 @@ fn a_head_that_does_not_end() {
 
 /// Sends bytes, one in a while, until the other side has had enough.
 fn drip(mut stream: impl Write) {
-    for _ in 0..300 {
+    for _ in 0..150 {
         if stream.write_all(b"x").is_err() {
             return;
         }
@@ -89,7 +89,8 @@ fn a_body_that_does_not_come() {
         conn.head();
         conn.hold();
     });
-    let proxy = Setup::http([origin.address()]).listener(&format!("timeout.body = {SHORT}")).start();
+    let setup = Setup::http([origin.address()]).listener(&format!("timeout.body = {SHORT}"));
+    let proxy = setup.listener("timeout.linger = \"100ms\"").start();
     let mut client = Client::connect(proxy.address());
     client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\n01234");
     is_refused_for_good(&mut client, 408, "body_timeout");
@@ -175,7 +176,8 @@ fn an_origin_that_takes_no_request() {
     let gate = crate::harness::Gate::new();
     let wait = gate.clone();
     let origin = Origin::start(move |_| wait.wait());
-    let proxy = Setup::http([origin.address()]).upstream(&format!("timeout.body = {SHORT}")).start();
+    let setup = Setup::http([origin.address()]).upstream(&format!("timeout.body = {SHORT}"));
+    let proxy = setup.listener("timeout.linger = \"100ms\"").start();
     let mut client = Client::connect(proxy.address());
     client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 104857600\r\n\r\n");
     let mut sender = client.sender();
