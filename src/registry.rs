@@ -65,6 +65,9 @@ pub struct EndpointState {
     pub workers: Box<[EndpointCounters]>,
     /// Connections open or being opened, all workers together; for `max_connections`.
     pub open: AtomicUsize,
+    /// Workers that keep more than their share of `max_idle`. While there is none, no worker has to
+    /// look at the others before it keeps a connection.
+    pub over_share: AtomicUsize,
     /// The smallest `Keep-Alive: timeout=` that it announced, in milliseconds; 0: none.
     pub keep_alive_hint_ms: AtomicU32,
 }
@@ -115,6 +118,7 @@ impl EndpointState {
             weight: config.weight,
             workers: (0..workers).map(|_| EndpointCounters::default()).collect(),
             open: AtomicUsize::new(0),
+            over_share: AtomicUsize::new(0),
             keep_alive_hint_ms: AtomicU32::new(0),
         }
     }

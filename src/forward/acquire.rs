@@ -180,10 +180,7 @@ async fn keep(group: Rc<Group>, endpoint: usize, pool: Rc<Pool>) {
             }
             next = Some(next.map_or(warm_at, |next| next.min(warm_at)));
         }
-        if let Some(at) = next {
-            pool.expiry().set(at);
-        }
-        pool.called().await;
+        pool.called(next).await;
     }
 }
 

@@ -39,8 +39,8 @@ pub struct Life {
     pub retire_at: Option<Instant>,
     /// Exchanges begun on it.
     pub uses: u64,
-    /// When it is closed if it is still idle then.
-    pub expires: Instant,
+    /// Since when it is idle, if it is.
+    pub idle_since: Instant,
     slot: OpenSlot,
 }
 
@@ -116,6 +116,12 @@ impl Connection {
         (max_requests > 0 && self.0.life.uses >= max_requests).then_some(DiscardReason::MaxRequests)
     }
 
+    /// When it has been idle for too long, or is too old.
+    pub fn expires(&self, idle_timeout: Duration) -> Instant {
+        let idle = self.0.life.idle_since + idle_timeout;
+        self.0.life.retire_at.map_or(idle, |at| at.min(idle))
+    }
+
     /// Closes it by the close policy and counts why.
     pub fn close(self, reason: DiscardReason, how: UpstreamClose, counters: &EndpointCounters) {
         counters.discards.inc(reason.index());
@@ -166,7 +172,7 @@ impl Detached {
 impl Life {
     /// The life of a connection established at `now`.
     pub fn new(slot: OpenSlot, now: Instant, connect_time: Duration, retire_at: Option<Instant>) -> Self {
-        Self { opened: now, connect_time, retire_at, uses: 0, expires: now, slot }
+        Self { opened: now, connect_time, retire_at, uses: 0, idle_since: now, slot }
     }
 
     /// The endpoint that it leads to.

@@ -41,8 +41,11 @@ pub struct Pool {
     /// The last question to a sibling found nothing: dial rather than ask again.
     asked_in_vain: Cell<bool>,
     last_dial_failed: Cell<bool>,
-    /// When the keeper looks at the oldest idle connection again.
-    expiry: Timer,
+    /// Whether this worker keeps more than its share of `max_idle`.
+    over_share: Cell<bool>,
+    /// What wakes the keeper, and when.
+    alarm: Timer,
+    alarm_at: Cell<Option<Instant>>,
 }
 
 impl Pool {
@@ -53,7 +56,7 @@ impl Pool {
         handover: Arc<Handover>,
         budget: Arc<Budget>,
         worker: usize,
-        expiry: Timer,
+        alarm: Timer,
     ) -> Self {
         Self {
             watches: WatchQueue::new(Arc::clone(&handover), worker),
@@ -68,7 +71,9 @@ impl Pool {
             closed: Cell::new(false),
             asked_in_vain: Cell::new(false),
             last_dial_failed: Cell::new(false),
-            expiry,
+            over_share: Cell::new(false),
+            alarm,
+            alarm_at: Cell::new(None),
         }
     }
 
@@ -88,17 +93,17 @@ impl Pool {
     }
 
     /// Waits until there is work for this pool's keeper: a sibling or an idle connection rang, or
-    /// the time set on [`Self::expiry`] came.
-    pub async fn called(&self) {
+    /// `at` has come, which a connection that becomes idle may move forward.
+    pub async fn called(&self, at: Option<Instant>) {
+        match at {
+            Some(at) => self.alarm.set(at),
+            None => self.alarm.clear(),
+        }
+        self.alarm_at.set(at);
         tokio::select! {
             () = self.handover.rung(self.worker) => {}
-            () = self.expiry.expired() => {}
+            () = self.alarm.expired() => {}
         }
-    }
-
-    /// The keeper's alarm clock.
-    pub fn expiry(&self) -> &Timer {
-        &self.expiry
     }
 
     /// The freshest idle connection that is still good; what is not is closed on the way.
@@ -205,11 +210,12 @@ impl Pool {
     /// Closes what has been idle for too long; returns when to look again.
     pub fn expire(&self, now: Instant) -> Option<Instant> {
         loop {
-            let expires = self.idle.borrow().oldest().map(|connection| connection.life().expires)?;
+            let expires = self.first_expiry()?;
             if expires > now {
                 return Some(expires);
             }
             let oldest = self.idle.borrow_mut().pop_oldest();
+            self.note_share();
             if let Some(connection) = oldest {
                 let retired = connection.retired(now, self.upstream.pool.max_requests);
                 self.drop_idle(connection, retired.unwrap_or(DiscardReason::IdleTimeout));
@@ -272,7 +278,15 @@ impl Pool {
 
     /// The newest idle connection. A function of its own, so that no borrow outlives it.
     fn pop_idle(&self) -> Option<Connection> {
-        self.idle.borrow_mut().pop()
+        let newest = self.idle.borrow_mut().pop();
+        self.note_share();
+        newest
+    }
+
+    /// When the connection that has been idle longest expires. The others do so later, but for their
+    /// age, which is looked at again when they are used.
+    fn first_expiry(&self) -> Option<Instant> {
+        self.idle.borrow().oldest().map(|connection| connection.expires(self.idle_timeout()))
     }
 
     fn place(self: &Rc<Self>, connection: Connection, now: Instant) {
@@ -292,26 +306,40 @@ impl Pool {
     }
 
     fn keep(&self, mut connection: Connection, now: Instant) {
-        let life = connection.life_mut();
-        let until = now + self.idle_timeout();
-        life.expires = life.retire_at.map_or(until, |at| at.min(until));
-        let mut idle = self.idle.borrow_mut();
-        match connection.watch_idle(idle.next_key()) {
-            Quiet::Yes => {
-                if idle.is_empty() {
-                    self.expiry.set(connection.life().expires);
-                }
-                idle.push(connection);
-            }
-            Quiet::No(reason) => self.drop_idle(connection, reason),
+        connection.life_mut().idle_since = now;
+        let key = self.idle.borrow().next_key();
+        if let Quiet::No(reason) = connection.watch_idle(key) {
+            return self.drop_idle(connection, reason);
+        }
+        self.idle.borrow_mut().push(connection);
+        self.note_share();
+        if let Some(at) = self.first_expiry().filter(|at| self.alarm_at.get().is_none_or(|alarm| *at < alarm))
+        {
+            self.alarm.set(at);
+            self.alarm_at.set(Some(at));
         }
     }
 
-    /// Whether one more may be idle: within this worker's share, or what the others leave free.
+    /// Whether one more may be idle, which the gauge counts already. As long as every worker keeps to
+    /// its share, their sum does to `max_idle`, and nobody has to look at the others' counters.
     fn has_room(&self) -> bool {
-        let max = self.upstream.pool.max_idle;
-        self.idle.borrow().len() < max / self.endpoint.workers.len()
-            || self.endpoint.gauge(|w| &w.idle) <= max as u64
+        let within_share = self.idle.borrow().len() < self.share();
+        (within_share && self.endpoint.over_share.load(Relaxed) == 0)
+            || self.endpoint.gauge(|w| &w.idle) <= self.upstream.pool.max_idle as u64
+    }
+
+    fn share(&self) -> usize {
+        self.upstream.pool.max_idle / self.endpoint.workers.len()
+    }
+
+    /// Tells the others when this worker begins or ceases to keep more than its share.
+    fn note_share(&self) {
+        let over = self.idle.borrow().len() > self.share();
+        match (self.over_share.replace(over), over) {
+            (false, true) => _ = self.endpoint.over_share.fetch_add(1, Relaxed),
+            (true, false) => _ = self.endpoint.over_share.fetch_sub(1, Relaxed),
+            _ => {}
+        }
     }
 
     fn starved_sibling(&self) -> Option<usize> {
@@ -357,6 +385,7 @@ impl Pool {
 
     fn evict(&self, key: usize, reason: DiscardReason) {
         let evicted = self.idle.borrow_mut().remove(key);
+        self.note_share();
         if let Some(connection) = evicted {
             self.drop_idle(connection, reason);
         }

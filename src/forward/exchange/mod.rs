@@ -85,10 +85,8 @@ impl<C: Socket, U: Socket> Exchange<'_, C, U> {
         if let Poll::Ready(Err(failure)) = self.request.poll(cx, self.client, self.input, self.endpoint) {
             return Poll::Ready(Err(failure));
         }
-        if !self.request.is_sent() {
-            self.response.forbid_persistence();
-        }
-        if let Poll::Ready(end) = self.response.poll(cx, self.endpoint, self.client) {
+        let request_sent = self.request.is_sent();
+        if let Poll::Ready(end) = self.response.poll(cx, self.endpoint, self.client, request_sent) {
             return Poll::Ready(end);
         }
         if self.request.is_sent() {

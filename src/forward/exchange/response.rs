@@ -95,11 +95,6 @@ impl ResponseSide {
         (self.sent, self.received)
     }
 
-    /// The client's connection will not go on after this response, if its head is still to come.
-    pub fn forbid_persistence(&mut self) {
-        self.context.persist = false;
-    }
-
     /// Whether the endpoint sent bytes that belong to no response.
     pub fn has_excess(&self) -> bool {
         !self.input.is_empty()
@@ -110,7 +105,8 @@ impl ResponseSide {
         self.input
     }
 
-    /// Moves the response on; ready when the client has all of it.
+    /// Moves the response on; ready when the client has all of it. A response whose head comes while
+    /// the request is not sent whole is the client's last: what it still sends belongs to no request.
     ///
     /// # Errors
     /// A [`Failure`] of either side.
@@ -119,10 +115,11 @@ impl ResponseSide {
         cx: &mut Context<'_>,
         endpoint: &mut U,
         client: &mut C,
+        request_sent: bool,
     ) -> Poll<Result<ResponseEnd, Failure>> {
         loop {
             if self.out.is_empty() {
-                self.stage()?;
+                self.stage(request_sent)?;
             }
             self.waits_for = WaitsFor::Client;
             let flushed = self.out.poll_flush(cx, client, &mut self.input, &mut self.sent);
@@ -137,10 +134,11 @@ impl ResponseSide {
     }
 
     /// Stages as much as the input holds: heads, then the front of the body in the same write.
-    fn stage(&mut self) -> Result<(), Failure> {
-        while self.head.is_none() {
+    fn stage(&mut self, request_sent: bool) -> Result<(), Failure> {
+        let context = ResponseContext { persist: self.context.persist && request_sent, ..self.context };
+        while self.head.is_none() && !self.input.is_empty() {
             let mark = self.out.head().len();
-            let parsed = self.parser.parse(self.input.filled(), &LIMITS, &self.context, self.out.head());
+            let parsed = self.parser.parse(self.input.filled(), &LIMITS, &context, self.out.head());
             let Some(head) = parsed.map_err(Failure::BadResponse)? else { return Ok(()) };
             self.input.consume(head.len);
             if head.status >= 200 || head.status == 101 {
