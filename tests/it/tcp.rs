@@ -128,7 +128,7 @@ fn the_clients_reset_is_passed_on() {
     assert_eq!(origin.wait_for_end(0), Ended::Reset);
     proxy.settle();
     assert_eq!(proxy.closes(CloseReason::ClientReset), 1);
-    assert_eq!(kernel::towards(origin.port(), &TcpState::ALL), []);
+    assert_eq!(kernel::towards(origin.address(), &TcpState::ALL), []);
 }
 
 fn the_endpoints_reset_is_passed_on() {
@@ -141,7 +141,7 @@ fn the_endpoints_reset_is_passed_on() {
     client.expect_reset();
     proxy.settle();
     assert_eq!(proxy.closes(CloseReason::UpstreamFailed), 1);
-    assert_eq!(kernel::at(proxy.port(), &[TcpState::TimeWait, TcpState::FinWait2]), []);
+    assert_eq!(kernel::session(proxy.address(), client.address(), &TcpState::ALL), None);
 }
 
 fn a_reset_destroys_nothing_that_was_read_before() {
@@ -240,7 +240,7 @@ fn a_client_that_leaves_at_once_leaves_nothing() {
     proxy.settle();
     eventually("no connection is left", || {
         let open = [TcpState::Established, TcpState::CloseWait, TcpState::FinWait2];
-        kernel::towards(origin.port(), &open).is_empty()
+        kernel::towards(origin.address(), &open).is_empty()
     });
 }
 

@@ -27,9 +27,9 @@ impl Client {
         self.wire.stream()
     }
 
-    /// The port that it came from.
-    pub(crate) fn port(&self) -> u16 {
-        self.stream().local_addr().unwrap().port()
+    /// Where it comes from.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.stream().local_addr().unwrap()
     }
 
     /// Another handle to send with, from another thread.

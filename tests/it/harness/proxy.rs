@@ -112,10 +112,6 @@ impl Proxy {
         self.registry().listeners[0].address.0
     }
 
-    pub(crate) fn port(&self) -> u16 {
-        self.address().port()
-    }
-
     /// The first listener.
     pub(crate) fn listener(&self) -> &ListenerState {
         &self.registry().listeners[0]

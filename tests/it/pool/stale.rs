@@ -48,10 +48,10 @@ fn a_thousand_idle_connections_closed_together_leave_no_close_wait() {
     close.open();
     eventually("none is idle", || proxy.idle() == 0);
     within(Duration::from_millis(50), "no CLOSE_WAIT is left", || {
-        kernel::towards(origin.port(), &[TcpState::CloseWait]).is_empty()
+        kernel::towards(origin.address(), &[TcpState::CloseWait]).is_empty()
     });
     assert_eq!(proxy.rested().discards(DiscardReason::EndpointClosed), MANY as u64);
-    assert_eq!(kernel::towards(origin.port(), &[TcpState::TimeWait]), [], "the origin closed first");
+    assert_eq!(kernel::towards(origin.address(), &[TcpState::TimeWait]), [], "the origin closed first");
 }
 
 fn an_idle_connection_that_is_reset_is_let_go_of() {
