@@ -101,7 +101,7 @@ fn the_clients_fin_is_passed_on_alone() {
     let mut client = Client::connect(proxy.address());
     client.send("my end");
     client.half_close();
-    assert_eq!(client.to_end(), b"after your end");
+    assert_eq!(client.rest(), b"after your end");
     assert_eq!(origin.received(0), b"my end");
 }
 
@@ -112,7 +112,7 @@ fn the_endpoints_fin_is_passed_on_alone() {
         conn.hold();
     });
     let mut client = Client::connect(proxy.address());
-    assert_eq!(client.to_end(), b"my end");
+    assert_eq!(client.rest(), b"my end");
     client.send("after your end");
     client.half_close();
     assert_eq!(origin.wait_for_end(0), Ended::Fin);
