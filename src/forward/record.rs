@@ -1,4 +1,5 @@
-//! What is remembered of one request while it runs, and written down when it is over.
+//! What is remembered of one request, or of one TCP session, while it runs, and written down when it
+//! is over.
 
 use super::exchange::{RequestSide, ResponseSide};
 use super::tunnel::TunnelEnd;
@@ -41,7 +42,7 @@ struct Line {
 }
 
 impl Record {
-    /// A request whose rewritten head is `bytes`.
+    /// A request whose rewritten head is `bytes`; a TCP session has none.
     pub fn begin(worker: &Worker, bytes: &[u8], now: Instant) -> Self {
         let line = worker.access_log.as_ref().map(|log| {
             let (method, target) = request_line(bytes);
@@ -101,12 +102,24 @@ impl Record {
         now: Instant,
     ) {
         let counters = session.counters();
-        let total = now.saturating_duration_since(self.started);
         counters.requests_total.inc();
-        counters.request_duration.record(total);
+        counters.request_duration.record(now.saturating_duration_since(self.started));
         counters.responses.inc(usize::from(status / 100).clamp(1, 5) - 1);
-        counters.sent_bytes.add(self.sent);
-        counters.received_bytes.add(self.received);
+        self.end_session(session, inlet, status, reason, now);
+    }
+
+    /// A TCP session is over, or what `end` does of a request is done: counts its bytes, and writes it
+    /// down.
+    pub fn end_session(
+        &mut self,
+        session: &Session,
+        inlet: &Inlet,
+        status: u16,
+        reason: Option<&'static str>,
+        now: Instant,
+    ) {
+        session.counters().sent_bytes.add(self.sent);
+        session.counters().received_bytes.add(self.received);
         let Some(line) = self.line.take() else { return };
         line.log.record(Entry {
             time: line.time,
@@ -119,7 +132,7 @@ impl Record {
             status,
             bytes_in: self.received,
             bytes_out: self.sent,
-            total,
+            total: now.saturating_duration_since(self.started),
             connect: self.connect,
             first_byte: self.first_byte,
             reused: self.reused,

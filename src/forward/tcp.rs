@@ -2,6 +2,7 @@
 
 use super::acquire;
 use super::client_ip::hash_ip;
+use super::record::Record;
 use super::tunnel::{Tunnel, TunnelEnd};
 use crate::close::linger;
 use crate::close::policy::{self, ClientState};
@@ -39,22 +40,24 @@ impl TcpSession {
 
     /// Connects the client to an endpoint until either is done.
     pub async fn serve(mut self) {
-        let (reason, state) = match Box::pin(self.connect()).await {
+        let mut record = Record::begin(&self.worker, b"", Instant::now());
+        let (reason, label, state) = match Box::pin(self.connect(&mut record)).await {
             Ok((lease, choice)) => {
-                let ended = self.tunnel(lease).await;
+                let ended = self.tunnel(lease, &mut record).await;
                 drop(choice);
-                (ended.reason, ended.client_state())
+                (ended.reason, ended.reason.label(), ended.client_state())
             }
             Err(reason) => {
                 self.session.counters().rejects.inc(reason.index());
                 let state = ClientState { peer_closed: false, announced_last: false, cut: false };
-                (CloseReason::UpstreamFailed, state)
+                (CloseReason::UpstreamFailed, reason.label(), state)
             }
         };
+        record.end_session(&self.session, &self.inlet, 0, Some(label), Instant::now());
         Box::pin(self.close(reason, state)).await;
     }
 
-    async fn connect(&mut self) -> Result<(Lease, Choice), RejectReason> {
+    async fn connect(&mut self, record: &mut Record) -> Result<(Lease, Choice), RejectReason> {
         let group = &self.inlet.group;
         let key = hash_ip(self.session.client().0.ip());
         let tries = MAX_CONNECT_TRIES.min(group.state().endpoints.len());
@@ -62,11 +65,15 @@ impl TcpSession {
         loop {
             let now = Instant::now();
             let choice = group.choose(key, avoid, now);
+            record.endpoint = Some(group.state().endpoints[choice.endpoint()].address);
             if let Some(lease) = acquire::idle(group, choice.endpoint(), now) {
                 return Ok((lease, choice));
             }
             match acquire::acquire(group, choice.endpoint(), false).await {
-                Ok(lease) => return Ok((lease, choice)),
+                Ok(lease) => {
+                    record.connected(&lease);
+                    return Ok((lease, choice));
+                }
                 Err(error) if error.is_endpoints_fault() && tried < tries => {
                     avoid = Some(choice.endpoint());
                     tried += 1;
@@ -80,7 +87,7 @@ impl TcpSession {
         }
     }
 
-    async fn tunnel(&mut self, mut lease: Lease) -> TunnelEnd {
+    async fn tunnel(&mut self, mut lease: Lease, record: &mut Record) -> TunnelEnd {
         let tunnel = Tunnel {
             client: &mut self.stream,
             endpoint: lease.connection().stream(),
@@ -89,11 +96,7 @@ impl TcpSession {
         };
         let buffers = &self.worker.buffers;
         let ended = tunnel.run(buffers.lend(), buffers.lend()).await;
-        let (listener, endpoint) = (self.session.counters(), lease.pool().counters());
-        listener.received_bytes.add(ended.to_endpoint);
-        listener.sent_bytes.add(ended.to_client);
-        endpoint.sent_bytes.add(ended.to_endpoint);
-        endpoint.received_bytes.add(ended.to_client);
+        record.tunnelled(&ended, lease.pool());
         lease.end_tunnel(ended.reset);
         ended
     }
