@@ -121,7 +121,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         let pid = self.child.id().to_string();
         // The standard library has no signal but SIGKILL, after which some servers leave things behind.
-        let _ = Command::new("sh").args(["-c", &format!("kill -{} {pid}", self.signal)]).status();
+        let _ = Command::new("/bin/sh").args(["-c", &format!("kill -{} {pid}", self.signal)]).status();
         let start = Instant::now();
         while start.elapsed() < DEADLINE {
             if !matches!(self.child.try_wait(), Ok(None)) {
