@@ -170,11 +170,12 @@ fn curl_is_told_that_nothing_changed() {
 /// The alarm that was set while the connection was idle goes off while it is leased.
 fn curl_takes_longer_than_the_pool_keeps_idle() {
     let nginx = Nginx::start();
-    let sent = nginx.create("file", 6 * 1024 * KIB);
-    let proxy = nginx.setup().upstream("[upstream.pool]\nidle_timeout = \"500ms\"").start();
+    // More than the sockets on the way take at once.
+    let sent = nginx.create("file", 32 * 1024 * KIB);
+    let proxy = nginx.setup().workers(1).upstream("[upstream.pool]\nidle_timeout = \"500ms\"").start();
     succeeds(curl(&proxy, "/file").args(["--output", "/dev/null"]));
     let received = nginx.scratch("received");
-    succeeds(curl(&proxy, "/file").args(["--limit-rate", "2M", "--output"]).arg(&received));
+    succeeds(curl(&proxy, "/file").args(["--limit-rate", "16M", "--output"]).arg(&received));
     assert_same(&sent, &received);
     assert_eq!(proxy.opened(), 1);
 }
