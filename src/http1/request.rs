@@ -66,7 +66,8 @@ fn judge(
     let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
     let request = tokenise(head, &mut fields)?;
     let line = RequestLine::read(&request, limits)?;
-    let facts = Facts::gather(request.headers, context)?;
+    let mut facts = Facts::default();
+    facts.gather(request.headers, context)?;
     let host = facts.host(&line, context)?;
     facts.framing.check(line.version)?;
 
@@ -133,30 +134,30 @@ struct Facts<'a> {
 }
 
 impl<'a> Facts<'a> {
-    fn gather(fields: &[Header<'a>], context: &RequestContext<'_>) -> Result<Self, RejectReason> {
-        let mut facts = Self::default();
+    /// Takes all fields in. In place: this is too large to be moved at each request.
+    fn gather(&mut self, fields: &[Header<'a>], context: &RequestContext<'_>) -> Result<(), RejectReason> {
         for Header { name, value } in fields {
             match Kind::of(name.as_bytes()) {
-                Kind::Host => facts.set_host(value)?,
-                Kind::ContentLength => facts.framing.add_length(value)?,
-                Kind::TransferEncoding => facts.framing.add_transfer(value)?,
+                Kind::Host => self.set_host(value)?,
+                Kind::ContentLength => self.framing.add_length(value)?,
+                Kind::TransferEncoding => self.framing.add_transfer(value)?,
                 Kind::FramingAlias => return Err(RejectReason::BadHeader),
                 Kind::Connection => {
-                    facts.connection.add(value).map_err(|_| RejectReason::BadHeader)?;
+                    self.connection.add(value).map_err(|_| RejectReason::BadHeader)?;
                 }
-                Kind::Expect if facts.expect || !value.eq_ignore_ascii_case(b"100-continue") => {
+                Kind::Expect if self.expect || !value.eq_ignore_ascii_case(b"100-continue") => {
                     return Err(RejectReason::BadHeader);
                 }
-                Kind::Expect => facts.expect = true,
-                Kind::Upgrade => facts.upgrade.add(value),
-                Kind::MaxForwards => facts.max_forwards = decimal(value),
+                Kind::Expect => self.expect = true,
+                Kind::Upgrade => self.upgrade.add(value),
+                Kind::MaxForwards => self.max_forwards = decimal(value),
                 _ => {}
             }
-            if facts.hash.is_none() && context.hash_header.is_some_and(|key| name.eq_ignore_ascii_case(key)) {
-                facts.hash = Some(stable_hash(value));
+            if self.hash.is_none() && context.hash_header.is_some_and(|key| name.eq_ignore_ascii_case(key)) {
+                self.hash = Some(stable_hash(value));
             }
         }
-        Ok(facts)
+        Ok(())
     }
 
     fn set_host(&mut self, value: &'a [u8]) -> Result<(), RejectReason> {

@@ -88,7 +88,8 @@ fn judge(
         return Err(RejectReason::BadResponse);
     };
     let version = Version::of(minor);
-    let facts = Facts::gather(response.headers)?;
+    let mut facts = Facts::default();
+    facts.gather(response.headers)?;
     facts.framing.check(version).map_err(|_| RejectReason::BadResponse)?;
     // Switching is an answer to an Upgrade that was forwarded, and says to what (RFC 9110 section
     // 15.2.2). Anything else would make a tunnel that the client does not know of.
@@ -152,25 +153,25 @@ struct Facts<'a> {
 }
 
 impl<'a> Facts<'a> {
-    fn gather(fields: &[Header<'a>]) -> Result<Self, RejectReason> {
-        let mut facts = Self::default();
+    /// Takes all fields in. In place: this is too large to be moved at each request.
+    fn gather(&mut self, fields: &[Header<'a>]) -> Result<(), RejectReason> {
         for Header { name, value } in fields {
             match Kind::of(name.as_bytes()) {
                 Kind::ContentLength => {
-                    facts.framing.add_length(value).map_err(|_| RejectReason::BadResponse)?;
+                    self.framing.add_length(value).map_err(|_| RejectReason::BadResponse)?;
                 }
                 Kind::TransferEncoding => {
-                    facts.framing.add_transfer(value).map_err(|_| RejectReason::BadResponse)?;
+                    self.framing.add_transfer(value).map_err(|_| RejectReason::BadResponse)?;
                 }
                 Kind::Connection => {
-                    facts.connection.add(value).map_err(|_| RejectReason::BadResponse)?;
+                    self.connection.add(value).map_err(|_| RejectReason::BadResponse)?;
                 }
-                Kind::Upgrade => facts.upgrade.add(value),
-                Kind::KeepAlive => facts.keep_alive_timeout = facts.keep_alive_timeout.or(idle_hint(value)),
+                Kind::Upgrade => self.upgrade.add(value),
+                Kind::KeepAlive => self.keep_alive_timeout = self.keep_alive_timeout.or(idle_hint(value)),
                 _ => {}
             }
         }
-        Ok(facts)
+        Ok(())
     }
 
     /// Whether the endpoint's connection can serve another request. Not after content announced where

@@ -1,15 +1,20 @@
 //! One worker's connections to one endpoint: what is idle, and who waits.
 
-use super::connection::{Connection, Detached, Life, NoSlot, OpenSlot, Quiet};
-use super::handover::{Handover, Message};
-use super::idle::IdleList;
-use super::lease::Lease;
-use super::state::{State, transition};
-use super::waiters::{self, Waiters};
-use super::watch::WatchQueue;
+mod siblings;
+mod ticket;
+
+pub use ticket::Ticket;
+
 use crate::budget::Budget;
 use crate::config::model;
 use crate::metrics::counters::EndpointCounters;
+use crate::pool::connection::{Connection, Life, NoSlot, OpenSlot, Quiet};
+use crate::pool::handover::{Handover, Message};
+use crate::pool::idle::IdleList;
+use crate::pool::lease::Lease;
+use crate::pool::state::{State, transition};
+use crate::pool::waiters::Waiters;
+use crate::pool::watch::WatchQueue;
 use crate::reason::DiscardReason;
 use crate::registry::EndpointState;
 use crate::timer::Timer;
@@ -18,7 +23,6 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 /// What a waiting request is given.
@@ -136,22 +140,6 @@ impl Pool {
     /// How many wait without a dial or a question under way for them.
     pub fn unprovided(&self) -> usize {
         self.waiters.borrow().waiting().saturating_sub(self.coming.get())
-    }
-
-    /// A sibling that has something idle, as far as its counters tell; none right after a question
-    /// that found nothing.
-    pub fn sibling_with_idle(&self) -> Option<usize> {
-        if self.asked_in_vain.take() {
-            return None;
-        }
-        let workers = self.endpoint.workers.iter().enumerate();
-        workers.filter(|(i, _)| *i != self.worker).find(|(_, w)| w.idle.get() > 0).map(|(i, _)| i)
-    }
-
-    /// Asks a sibling for an idle connection; the answer comes to the desk.
-    pub fn ask(&self, sibling: usize) {
-        self.coming.set(self.coming.get() + 1);
-        self.handover.send(sibling, Message::Ask { from: self.worker });
     }
 
     /// A slot for a dial. [`Self::dial_ended`] must follow.
@@ -320,69 +308,6 @@ impl Pool {
         }
     }
 
-    /// Whether one more may be idle, which the gauge counts already. As long as every worker keeps to
-    /// its share, their sum does to `max_idle`, and nobody has to look at the others' counters.
-    fn has_room(&self) -> bool {
-        let within_share = self.idle.borrow().len() < self.share();
-        (within_share && self.endpoint.over_share.load(Relaxed) == 0)
-            || self.endpoint.gauge(|w| &w.idle) <= self.upstream.pool.max_idle as u64
-    }
-
-    fn share(&self) -> usize {
-        self.upstream.pool.max_idle / self.endpoint.workers.len()
-    }
-
-    /// Tells the others when this worker begins or ceases to keep more than its share.
-    fn note_share(&self) {
-        let over = self.idle.borrow().len() > self.share();
-        match (self.over_share.replace(over), over) {
-            (false, true) => _ = self.endpoint.over_share.fetch_add(1, Relaxed),
-            (true, false) => _ = self.endpoint.over_share.fetch_sub(1, Relaxed),
-            _ => {}
-        }
-    }
-
-    fn starved_sibling(&self) -> Option<usize> {
-        if self.upstream.pool.max_connections == 0 {
-            return None;
-        }
-        let workers = self.endpoint.workers.iter().enumerate();
-        workers.filter(|(i, _)| *i != self.worker).find(|(_, w)| w.starved.get() > 0).map(|(i, _)| i)
-    }
-
-    fn read_message(self: &Rc<Self>, message: Message, now: Instant) {
-        match message {
-            Message::Ask { from } => {
-                let spare = self.take_idle(now).and_then(|connection| self.detach(connection));
-                self.handover.send(from, Message::Answer(spare));
-            }
-            Message::Answer(answer) => {
-                self.coming.set(self.coming.get() - 1);
-                self.asked_in_vain.set(answer.is_none());
-                if let Some(detached) = answer {
-                    self.adopt(detached, now);
-                }
-                self.publish();
-            }
-            Message::Gift(detached) => self.adopt(detached, now),
-        }
-    }
-
-    fn adopt(self: &Rc<Self>, detached: Detached, now: Instant) {
-        // A socket that the runtime cannot register is closed; the waiter is provided for anew.
-        if let Ok(connection) = detached.attach(&self.watches) {
-            transition(self.counters(), State::Absent, State::Idle);
-            self.counters().taken_over_total.inc();
-            self.take_back(connection, now);
-        }
-    }
-
-    /// Takes a connection out of this worker; one that the runtime cannot let go of is closed.
-    fn detach(&self, connection: Connection) -> Option<Detached> {
-        transition(self.counters(), State::Idle, State::Absent);
-        connection.detach().ok()
-    }
-
     fn evict(&self, key: usize, reason: DiscardReason) {
         let evicted = self.idle.borrow_mut().remove(key);
         self.note_share();
@@ -401,35 +326,5 @@ impl Pool {
         let counters = self.counters();
         counters.waiting.set(self.waiters.borrow().waiting() as u64);
         counters.starved.set(self.unprovided() as u64);
-    }
-}
-
-/// A place in the queue for a connection; given up when dropped.
-#[derive(Debug)]
-pub struct Ticket {
-    pool: Rc<Pool>,
-    key: Option<waiters::Key>,
-}
-
-impl Ticket {
-    /// The connection, or why there is none.
-    pub fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<Lease, ConnectError>> {
-        let Some(key) = self.key else { return Poll::Pending };
-        let polled = self.pool.waiters.borrow_mut().poll(key, cx.waker());
-        polled.map(|delivery| {
-            self.key = None;
-            delivery.map(|connection| Lease::new(connection, Rc::clone(&self.pool)))
-        })
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        let Some(key) = self.key else { return };
-        let given = self.pool.waiters.borrow_mut().leave(key);
-        self.pool.publish();
-        if let Some(Ok(connection)) = given {
-            self.pool.take_back(connection, Instant::now());
-        }
     }
 }

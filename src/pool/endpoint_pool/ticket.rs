@@ -1,0 +1,39 @@
+//! Waiting for a connection.
+
+use super::Pool;
+use crate::pool::lease::Lease;
+use crate::pool::waiters;
+use crate::upstream::connect::ConnectError;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+/// A place in the queue for a connection; given up when dropped.
+#[derive(Debug)]
+pub struct Ticket {
+    pub(super) pool: Rc<Pool>,
+    pub(super) key: Option<waiters::Key>,
+}
+
+impl Ticket {
+    /// The connection, or why there is none.
+    pub fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<Lease, ConnectError>> {
+        let Some(key) = self.key else { return Poll::Pending };
+        let polled = self.pool.waiters.borrow_mut().poll(key, cx.waker());
+        polled.map(|delivery| {
+            self.key = None;
+            delivery.map(|connection| Lease::new(connection, Rc::clone(&self.pool)))
+        })
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let Some(key) = self.key else { return };
+        let given = self.pool.waiters.borrow_mut().leave(key);
+        self.pool.publish();
+        if let Some(Ok(connection)) = given {
+            self.pool.take_back(connection, Instant::now());
+        }
+    }
+}
