@@ -7,8 +7,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod balancing;
+mod cli;
 mod forwarding;
 mod harness;
+mod life;
 mod pool;
 mod real;
 mod refusals;
@@ -37,6 +39,8 @@ fn main() {
         pool::tests(),
         balancing::tests(),
         tcp::tests(),
+        life::tests(),
+        cli::tests(),
         real::tests(),
     ]
     .into_iter()

@@ -101,7 +101,7 @@ fn the_clients_fin_is_passed_on_alone() {
     let mut client = Client::connect(proxy.address());
     client.send("my end");
     client.half_close();
-    assert_eq!(client.to_end(), b"after your end");
+    assert_eq!(client.rest(), b"after your end");
     assert_eq!(origin.received(0), b"my end");
 }
 
@@ -112,7 +112,7 @@ fn the_endpoints_fin_is_passed_on_alone() {
         conn.hold();
     });
     let mut client = Client::connect(proxy.address());
-    assert_eq!(client.to_end(), b"my end");
+    assert_eq!(client.rest(), b"my end");
     client.send("after your end");
     client.half_close();
     assert_eq!(origin.wait_for_end(0), Ended::Fin);
@@ -128,7 +128,7 @@ fn the_clients_reset_is_passed_on() {
     assert_eq!(origin.wait_for_end(0), Ended::Reset);
     proxy.settle();
     assert_eq!(proxy.closes(CloseReason::ClientReset), 1);
-    assert_eq!(kernel::towards(origin.port(), &TcpState::ALL), []);
+    assert_eq!(kernel::towards(origin.address(), &TcpState::ALL), []);
 }
 
 fn the_endpoints_reset_is_passed_on() {
@@ -141,7 +141,7 @@ fn the_endpoints_reset_is_passed_on() {
     client.expect_reset();
     proxy.settle();
     assert_eq!(proxy.closes(CloseReason::UpstreamFailed), 1);
-    assert_eq!(kernel::at(proxy.port(), &[TcpState::TimeWait, TcpState::FinWait2]), []);
+    assert_eq!(kernel::session(proxy.address(), client.address(), &TcpState::ALL), None);
 }
 
 fn a_reset_destroys_nothing_that_was_read_before() {
@@ -240,7 +240,7 @@ fn a_client_that_leaves_at_once_leaves_nothing() {
     proxy.settle();
     eventually("no connection is left", || {
         let open = [TcpState::Established, TcpState::CloseWait, TcpState::FinWait2];
-        kernel::towards(origin.port(), &open).is_empty()
+        kernel::towards(origin.address(), &open).is_empty()
     });
 }
 

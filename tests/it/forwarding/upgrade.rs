@@ -91,7 +91,7 @@ fn the_clients_fin_is_passed_on_alone() {
     let mut client = tunnel(&proxy);
     client.send("my end");
     client.half_close();
-    assert_eq!(client.to_end(), b"after your end");
+    assert_eq!(client.rest(), b"after your end");
     assert!(origin.received(0).ends_with(b"my end"));
 }
 
@@ -104,7 +104,7 @@ fn the_origins_fin_is_passed_on_alone() {
     });
     let proxy = Proxy::http(origin.address());
     let mut client = tunnel(&proxy);
-    assert_eq!(client.to_end(), b"my end");
+    assert_eq!(client.rest(), b"my end");
     client.send("after your end");
     client.half_close();
     assert_eq!(origin.wait_for_end(0), Ended::Fin);

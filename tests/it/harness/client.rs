@@ -27,9 +27,9 @@ impl Client {
         self.wire.stream()
     }
 
-    /// The port that it came from.
-    pub(crate) fn port(&self) -> u16 {
-        self.stream().local_addr().unwrap().port()
+    /// Where it comes from.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.stream().local_addr().unwrap()
     }
 
     /// Another handle to send with, from another thread.
@@ -90,22 +90,22 @@ impl Client {
 
     /// Reads what is left until the proxy's FIN.
     #[track_caller]
-    pub(crate) fn to_end(&mut self) -> Vec<u8> {
-        let bytes = self.wire.to_end();
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
+        let bytes = self.wire.rest();
         bytes.unwrap_or_else(|error| panic!("no end: {error}; received {:?}", self.text()))
     }
 
     /// The proxy closes with FIN, and nothing comes before that.
     #[track_caller]
     pub(crate) fn expect_eof(&mut self) {
-        let rest = self.to_end();
+        let rest = self.rest();
         assert!(rest.is_empty(), "before the end came {:?}", String::from_utf8_lossy(&rest));
     }
 
     /// The proxy resets the connection; what comes before that is returned by [`Self::received`].
     #[track_caller]
     pub(crate) fn expect_reset(&mut self) {
-        match self.wire.to_end() {
+        match self.wire.rest() {
             Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
             other => panic!("no reset but {other:?}; received {:?}", self.text()),
         }

@@ -1,15 +1,19 @@
 //! The kernel's view of sockets.
 
 use millpond::sys::sock_diag::{Filter, Socket, TcpState, TcpStates, sockets};
+use std::net::SocketAddr;
 
-/// Sockets with this remote port in one of these states: with an origin's port, the proxy's own ends.
-pub(crate) fn towards(port: u16, states: &[TcpState]) -> Vec<Socket> {
-    let filter = Filter { remote_port: Some(port), ..Filter::states(TcpStates::of(states)) };
-    sockets(&filter).expect("netlink answers")
+/// Sockets in one of these states that lead to this origin: the proxy's own ends.
+pub(crate) fn towards(origin: SocketAddr, states: &[TcpState]) -> Vec<Socket> {
+    let filter = Filter { remote_port: Some(origin.port()), ..Filter::states(TcpStates::of(states)) };
+    let mut found = sockets(&filter).expect("netlink answers");
+    found.retain(|socket| socket.remote == origin);
+    found
 }
 
-/// Sockets with this local port in one of these states.
-pub(crate) fn at(port: u16, states: &[TcpState]) -> Vec<Socket> {
-    let filter = Filter { local_port: Some(port), ..Filter::states(TcpStates::of(states)) };
-    sockets(&filter).expect("netlink answers")
+/// The proxy's end of a client's connection, if it is in one of these states.
+pub(crate) fn session(proxy: SocketAddr, client: SocketAddr, states: &[TcpState]) -> Option<Socket> {
+    let filter = Filter { local_port: Some(proxy.port()), ..Filter::states(TcpStates::of(states)) };
+    let found = sockets(&filter).expect("netlink answers");
+    found.into_iter().find(|socket| socket.local == proxy && socket.remote == client)
 }

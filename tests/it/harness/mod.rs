@@ -8,6 +8,7 @@ mod origin;
 pub(crate) mod panics;
 mod proxy;
 mod refusing;
+mod running;
 mod wire;
 
 pub(crate) use client::Client;
@@ -16,6 +17,7 @@ pub(crate) use message::{Framing, Message};
 pub(crate) use origin::{Conn, Ended, Origin, always};
 pub(crate) use proxy::{Proxy, Setup};
 pub(crate) use refusing::{Refusing, Unaccepting};
+pub(crate) use running::{Running, millpond};
 
 use std::thread;
 use std::time::{Duration, Instant};

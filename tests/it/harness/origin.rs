@@ -94,10 +94,6 @@ impl Origin {
         self.address
     }
 
-    pub(crate) fn port(&self) -> u16 {
-        self.address.port()
-    }
-
     /// Connections accepted so far.
     pub(crate) fn connections(&self) -> usize {
         self.shared.links.lock().unwrap().len()

@@ -14,6 +14,7 @@ use std::thread;
 pub(crate) struct Setup {
     protocol: &'static str,
     workers: usize,
+    runtime: String,
     endpoints: Vec<String>,
     listener: String,
     upstream: String,
@@ -23,8 +24,8 @@ impl Setup {
     /// An HTTP listener in front of these endpoints, with one worker.
     pub(crate) fn http(endpoints: impl IntoIterator<Item = SocketAddr>) -> Self {
         let endpoints = endpoints.into_iter().map(|address| format!("\"{address}\"")).collect();
-        let (listener, upstream) = (String::new(), String::new());
-        Self { protocol: "http", workers: 1, endpoints, listener, upstream }
+        let (runtime, listener, upstream) = (String::new(), String::new(), String::new());
+        Self { protocol: "http", workers: 1, runtime, endpoints, listener, upstream }
     }
 
     /// A TCP listener.
@@ -34,6 +35,12 @@ impl Setup {
 
     pub(crate) fn workers(self, workers: usize) -> Self {
         Self { workers, ..self }
+    }
+
+    /// Adds a line to `[runtime]`.
+    pub(crate) fn runtime(mut self, line: &str) -> Self {
+        self.runtime.push_str(&format!("{line}\n"));
+        self
     }
 
     /// Adds an endpoint with a weight.
@@ -56,9 +63,9 @@ impl Setup {
 
     /// The configuration, with every port 0.
     pub(crate) fn text(&self) -> String {
-        let Self { protocol, workers, endpoints, listener, upstream } = self;
+        let Self { protocol, workers, runtime, endpoints, listener, upstream } = self;
         format!(
-            "[runtime]\nworkers = {workers}\n[admin]\nlisten = \"127.0.0.1:0\"\n\
+            "[runtime]\nworkers = {workers}\n{runtime}[admin]\nlisten = \"127.0.0.1:0\"\n\
              [[listener]]\nname = \"web\"\nbind = \"127.0.0.1:0\"\nprotocol = \"{protocol}\"\nupstream = \"app\"\n\
              {listener}\
              [[upstream]]\nname = \"app\"\nendpoints = [{}]\n{upstream}",
@@ -103,10 +110,6 @@ impl Proxy {
     /// Where its first listener listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.registry().listeners[0].address.0
-    }
-
-    pub(crate) fn port(&self) -> u16 {
-        self.address().port()
     }
 
     /// The first listener.

@@ -6,6 +6,10 @@ use socket2::{Domain, Socket, Type};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
+/// Not where clients come from: what is left of a client's connection is never taken for one to an
+/// endpoint that was given the client's port.
+const ENDPOINTS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+
 /// An address that refuses connections, and that nobody else can be given in the meantime.
 #[derive(Debug)]
 pub(crate) struct Refusing {
@@ -16,7 +20,7 @@ pub(crate) struct Refusing {
 impl Refusing {
     pub(crate) fn new() -> Self {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+        socket.bind(&SocketAddr::from((ENDPOINTS, 0)).into()).unwrap();
         let address = socket.local_addr().unwrap().as_socket().unwrap();
         Self { socket, address }
     }

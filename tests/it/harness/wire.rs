@@ -71,7 +71,7 @@ impl Wire {
             message.body = self.exactly(length)?;
         } else {
             message.framing = Framing::UntilClose;
-            message.body = self.to_end()?;
+            message.body = self.rest()?;
         }
         Ok(message)
     }
@@ -102,7 +102,7 @@ impl Wire {
     }
 
     /// Reads until the peer's FIN.
-    pub(crate) fn to_end(&mut self) -> io::Result<Vec<u8>> {
+    pub(crate) fn rest(&mut self) -> io::Result<Vec<u8>> {
         while self.fill()? > 0 {}
         Ok(std::mem::take(&mut self.buffer))
     }

@@ -30,7 +30,7 @@ fn an_idle_connection_is_reset_in_time_and_leaves_no_time_wait() {
     assert_eq!(origin.wait_for_end(0), Ended::Reset);
     assert!(start.elapsed() > Duration::from_millis(150), "after {:?}", start.elapsed());
     eventually("it is counted", || proxy.discards(DiscardReason::IdleTimeout) == 1);
-    assert_eq!(kernel::towards(origin.port(), &TcpState::ALL), []);
+    assert_eq!(kernel::towards(origin.address(), &TcpState::ALL), []);
     let endpoint = proxy.endpoint(0);
     let time_wait =
         (&endpoint.workers[0].time_wait_avoided_total, &endpoint.workers[0].time_wait_caused_total);
@@ -46,7 +46,7 @@ fn a_graceful_close_leaves_its_time_wait_and_says_so() {
     let mut client = Client::connect(proxy.address());
     assert_eq!(client.get("/").text(), "ok");
     assert_eq!(origin.wait_for_end(0), Ended::Fin);
-    eventually("TIME_WAIT", || kernel::towards(origin.port(), &[TcpState::TimeWait]).len() == 1);
+    eventually("TIME_WAIT", || kernel::towards(origin.address(), &[TcpState::TimeWait]).len() == 1);
     assert_eq!(proxy.endpoint(0).total(|w| &w.time_wait_caused_total), 1);
 }
 

@@ -1,0 +1,148 @@
+//! millpond as a process of its own.
+
+use super::{DEADLINE, Setup, eventually, within};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use tempfile::NamedTempFile;
+
+/// The program, in an environment that says nothing to it but where its admin server may listen.
+pub(crate) fn millpond() -> Command {
+    quiet(Command::new(env!("CARGO_BIN_EXE_millpond")))
+}
+
+/// The same under this RLIMIT_NOFILE, hard and soft.
+fn millpond_with(descriptors: usize) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"")]);
+    shell.arg(env!("CARGO_BIN_EXE_millpond"));
+    quiet(shell)
+}
+
+fn quiet(mut command: Command) -> Command {
+    for (variable, _) in millpond::config::load::VARIABLES {
+        command.env_remove(variable);
+    }
+    command.env("MILLPOND_LOG_FORMAT", "json").env("MILLPOND_ADMIN_LISTEN", "127.0.0.1:0");
+    command
+}
+
+/// A running process. Dropped, it is killed.
+#[derive(Debug)]
+pub(crate) struct Running {
+    child: Child,
+    log: Arc<Mutex<Vec<Value>>>,
+}
+
+impl Running {
+    /// `millpond run -c` with this configuration.
+    #[track_caller]
+    pub(crate) fn start(setup: &Setup) -> Self {
+        Self::with_config(millpond(), setup)
+    }
+
+    /// The same with no more descriptors than these.
+    #[track_caller]
+    pub(crate) fn with_descriptors(setup: &Setup, descriptors: usize) -> Self {
+        Self::with_config(millpond_with(descriptors), setup)
+    }
+
+    /// A command that begins to serve.
+    #[track_caller]
+    pub(crate) fn of(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (lines, stderr) = (Arc::clone(&log), child.stderr.take().unwrap());
+        thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let entry = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                lines.lock().unwrap().push(entry);
+            }
+        });
+        let mut running = Self { child, log };
+        eventually("it serves", || running.serves() || !running.is_running());
+        assert!(running.serves(), "{:?}", running.log);
+        running
+    }
+
+    fn with_config(mut command: Command, setup: &Setup) -> Self {
+        let mut config = NamedTempFile::new().unwrap();
+        config.write_all(setup.text().as_bytes()).unwrap();
+        command.args(["run", "-c"]).arg(config.path());
+        Self::of(command)
+    }
+
+    /// The fields of the first log entry with this message.
+    pub(crate) fn entry(&self, message: &str) -> Option<Value> {
+        let log = self.log.lock().unwrap();
+        log.iter().map(|entry| &entry["fields"]).find(|fields| fields["message"] == message).cloned()
+    }
+
+    /// The same, which may be on its way.
+    #[track_caller]
+    pub(crate) fn wait_for_entry(&self, message: &str) -> Value {
+        eventually(message, || self.entry(message).is_some());
+        self.entry(message).unwrap()
+    }
+
+    /// Where its listener listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        address(&self.wait_for_entry("listening"))
+    }
+
+    /// Where its admin server listens.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        address(&self.wait_for_entry("the admin server listens"))
+    }
+
+    /// What `millpond stats` says of it with these arguments.
+    pub(crate) fn stats(&self, arguments: &[&str]) -> Output {
+        let mut command = millpond();
+        command.args(["stats", "--admin", &self.admin().to_string()]).args(arguments);
+        command.output().unwrap()
+    }
+
+    /// The same as JSON.
+    #[track_caller]
+    pub(crate) fn statistics(&self) -> Value {
+        let output = self.stats(&["--json"]);
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        within(DEADLINE, "the end of the process", || !self.is_running());
+        self.child.wait().unwrap()
+    }
+
+    /// Whether it has not ended.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    fn serves(&self) -> bool {
+        self.entry("the admin server listens").is_some()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn address(fields: &Value) -> SocketAddr {
+    fields["address"].as_str().expect("an address").parse().unwrap()
+}
