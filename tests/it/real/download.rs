@@ -205,7 +205,7 @@ fn http_client_keeps_its_connection() {
     }
     let proxy = nginx.proxied();
     let mut client = python("keep_alive.py");
-    client.arg(proxy.port().to_string()).arg(nginx.files());
+    client.arg(proxy.address().port().to_string()).arg(nginx.files());
     assert_eq!(succeeds_with(Stdio::null(), &mut client), "400 requests on 1 connection\n");
     assert_eq!(proxy.opened(), 1);
 }

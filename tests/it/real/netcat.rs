@@ -48,9 +48,9 @@ fn an_answer_after_the_end_arrives() {
     let backend = counting();
     let proxy = Setup::tcp([backend.address()]).start();
     let (_directory, byte) = input(1);
-    assert_eq!(succeeds_with(byte, &mut nc(proxy.port())), "1 bytes\n");
+    assert_eq!(succeeds_with(byte, &mut nc(proxy.address().port())), "1 bytes\n");
     // No byte at all: the end is all that there is to pass on.
-    assert_eq!(succeeds(&mut nc(proxy.port())), "0 bytes\n");
+    assert_eq!(succeeds(&mut nc(proxy.address().port())), "0 bytes\n");
     assert_eq!([0, 1].map(|connection| backend.wait_for_end(connection)), [Ended::Fin; 2]);
 }
 
@@ -58,14 +58,14 @@ fn a_long_input_is_counted_at_its_end() {
     let backend = counting();
     let proxy = Setup::tcp([backend.address()]).start();
     let (_directory, file) = input(20_000_000);
-    assert_eq!(succeeds_with(file, &mut nc(proxy.port())), "20000000 bytes\n");
+    assert_eq!(succeeds_with(file, &mut nc(proxy.address().port())), "20000000 bytes\n");
     assert_eq!(backend.wait_for_end(0), Ended::Fin);
 }
 
 fn many_half_closes_at_once() {
     let backend = counting();
     let proxy = Setup::tcp([backend.address()]).workers(2).start();
-    let port = proxy.port();
+    let port = proxy.address().port();
     std::thread::scope(|scope| {
         for bytes in (0..20).map(|client| client * 10_000) {
             scope.spawn(move || {

@@ -73,7 +73,7 @@ impl Postgres {
     }
 
     fn reaching<'a>(&self, command: &'a mut Command) -> &'a mut Command {
-        command.args(["--host", "127.0.0.1", "--port", &self.proxy.port().to_string()]);
+        command.args(["--host", "127.0.0.1", "--port", &self.proxy.address().port().to_string()]);
         command.args(["--username", "tester"]).env("PGDATABASE", "postgres").env("PGCONNECT_TIMEOUT", "20")
     }
 }

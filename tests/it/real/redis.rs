@@ -53,7 +53,7 @@ impl Redis {
     /// redis-cli through the proxy.
     #[track_caller]
     fn cli(&self) -> Command {
-        cli(self.proxy.port())
+        cli(self.proxy.address().port())
     }
 }
 
@@ -113,7 +113,16 @@ fn a_subscriber_hears_after_a_silence() {
 fn redis_benchmark_sees_no_error() {
     let redis = Redis::start();
     let mut command = REDIS_BENCHMARK.command();
-    command.args(["-h", "127.0.0.1", "-p", &redis.proxy.port().to_string(), "-n", "20000", "-c", "32"]);
+    command.args([
+        "-h",
+        "127.0.0.1",
+        "-p",
+        &redis.proxy.address().port().to_string(),
+        "-n",
+        "20000",
+        "-c",
+        "32",
+    ]);
     let report = succeeds(command.args(["-d", "1000", "-P", "4", "--csv", "-t", "set,get,lrange_100"]));
     for test in ["\"SET\"", "\"GET\"", "\"LRANGE_100 (first 100 elements)\""] {
         assert!(report.contains(test), "{report}");

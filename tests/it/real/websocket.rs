@@ -51,7 +51,7 @@ fn client_says(mode: &str, listener: &str) -> String {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.unwrap_or_else(|| panic!("{said}"))));
     let proxy = Setup::http([address]).workers(2).listener(listener).start();
     let mut client = python("websocket_client.py");
-    let answer = succeeds(client.arg(proxy.port().to_string()).arg(mode));
+    let answer = succeeds(client.arg(proxy.address().port().to_string()).arg(mode));
     proxy.settle();
     for reason in RejectReason::ALL {
         assert_eq!(proxy.rejects(*reason), 0, "{reason}");
