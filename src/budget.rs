@@ -67,6 +67,11 @@ impl Budget {
         self.used.fetch_sub(1, Relaxed);
     }
 
+    /// Whether an upstream connection could be opened now.
+    pub fn has_room(&self) -> bool {
+        self.used() < self.limit
+    }
+
     /// Takes one descriptor for an upstream connection. `false`: there is none.
     pub fn take_upstream(&self) -> bool {
         if self.used.fetch_add(1, Relaxed) + 1 > self.limit {

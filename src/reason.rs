@@ -100,8 +100,6 @@ labels! {
         BodyTimeout = "body_timeout",
         /// The client closed in the middle of its request.
         ClientAborted = "client_aborted",
-        /// No endpoint of the upstream is available.
-        NoEndpoint = "no_endpoint",
         /// The endpoint refused the connection, or it could not be reached.
         ConnectFailed = "connect_failed",
         /// The endpoint did not accept within `timeout.connect`.
@@ -128,8 +126,6 @@ labels! {
         ResponseTimeout = "response_timeout",
         /// The listener's or the client's connection limit was reached.
         ConnectionLimit = "connection_limit",
-        /// The proxy is draining.
-        Draining = "draining",
     }
 }
 
@@ -160,8 +156,6 @@ labels! {
         Failed = "failed",
         /// It became a tunnel, which has ended.
         Tunnel = "tunnel",
-        /// Closed to make room for another descriptor.
-        Evicted = "evicted",
         /// The proxy was draining.
         Drain = "drain",
     }

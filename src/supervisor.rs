@@ -150,10 +150,16 @@ fn lines(errors: &[BindError]) -> String {
     errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// RLIMIT_NOFILE; where it cannot be read, the 1,024 that POSIX systems start with.
+/// RLIMIT_NOFILE, raised to what the administrator allows; where that fails, the 1,024 that Linux
+/// starts processes with.
 fn nofile() -> usize {
-    let raised = limits::raise_nofile().map(|(_, now)| now).unwrap_or(1024);
-    usize::try_from(raised).unwrap_or(usize::MAX)
+    match limits::raise_nofile() {
+        Ok((_, now)) => usize::try_from(now).unwrap_or(usize::MAX),
+        Err(error) => {
+            tracing::warn!(%error, "RLIMIT_NOFILE cannot be raised");
+            1024
+        }
+    }
 }
 
 /// Descriptors that are taken for good: listening sockets, and three for each runtime (epoll, its

@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
 use tokio::sync::Notify;
-use tokio::task::LocalSet;
+use tokio::task::{JoinHandle, LocalSet};
 use tokio_util::sync::CancellationToken;
 
 /// What the sessions of one worker share.
@@ -91,9 +91,27 @@ impl Parts {
         // Whoever started the worker waits for this, unless it gave up.
         let _ = self.ready.send(());
         tokio::select! {
-            () = self.stop.cancelled() => return Ok(worker.sessions.get()),
-            () = self.drain.cancelled() => {}
+            () = self.stop.cancelled() => {}
+            () = self.drain.cancelled() => worker.drain(accepting, &groups, &self.stop).await,
         }
+        // Closed by the policy, not by being dropped: that would leave a TIME_WAIT for each.
+        groups.iter().flat_map(|group| group.pools()).for_each(|pool| pool.shut());
+        Ok(worker.sessions.get())
+    }
+}
+
+impl Worker {
+    /// Whether sessions are to end after what they are doing.
+    pub fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// The same, to be looked at again and again.
+    pub fn draining(&self) -> &Cell<bool> {
+        &self.draining
+    }
+
+    async fn drain(&self, accepting: Vec<JoinHandle<()>>, groups: &[Rc<Group>], stop: &CancellationToken) {
         // What waits in the accept queues is still served: closing the socket would reset it.
         for task in accepting {
             // An accept loop that panicked has nothing left to wait for.
@@ -103,21 +121,13 @@ impl Parts {
         for _ in 0..2 {
             tokio::task::yield_now().await;
         }
-        worker.draining.set(true);
+        self.draining.set(true);
         groups.iter().flat_map(|group| group.pools()).for_each(|pool| pool.shut());
-        worker.timers.wake_all();
+        self.timers.wake_all();
         tokio::select! {
-            () = self.stop.cancelled() => {}
-            () = worker.all_sessions_ended() => {}
+            () = stop.cancelled() => {}
+            () = self.all_sessions_ended() => {}
         }
-        Ok(worker.sessions.get())
-    }
-}
-
-impl Worker {
-    /// Whether sessions are to end after what they are doing.
-    pub fn is_draining(&self) -> bool {
-        self.draining.get()
     }
 
     /// Counts a session's task until the guard is dropped, so that a drain can wait for it.

@@ -7,7 +7,6 @@ mod report;
 mod sockets;
 
 use super::args::DemoArgs;
-use super::run::raise_descriptors;
 use super::signals::Signals;
 use crate::config::load::adhoc;
 use crate::config::model::{AccessLog, AdminListen, Config, Log, LogFormat, Protocol};
@@ -35,7 +34,6 @@ const ADMIN_PORT: u16 = 9900;
 /// Runs the demo; with `--once` it ends after the table.
 pub(super) fn demo(args: &DemoArgs, out: &mut dyn Write) -> anyhow::Result<u8> {
     logging::init(&Log { level: "warn".into(), format: LogFormat::Text, access: AccessLog::Off })?;
-    raise_descriptors();
     let origin = origin::start().context("the demo's origin cannot start")?;
     let signals = Signals::install().context("signals cannot be handled")?;
     let supervisor = Supervisor::start(configuration(origin)?)?;

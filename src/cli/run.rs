@@ -7,7 +7,6 @@ use crate::config::load::{Loaded, adhoc, load, process_variable};
 use crate::config::model::{AdminListen, Protocol};
 use crate::observe::logging;
 use crate::supervisor::Supervisor;
-use crate::sys::limits::raise_nofile;
 use anyhow::Context;
 
 /// Runs until a signal or the admin server ends it.
@@ -23,7 +22,6 @@ pub(super) fn run(args: RunArgs) -> anyhow::Result<u8> {
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
-    raise_descriptors();
     let signals = Signals::install().context("signals cannot be handled")?;
     let admin = config.admin.listen.clone();
     let supervisor = Supervisor::start(config)?;
@@ -50,16 +48,10 @@ fn report(problems: &Diagnostics) {
     eprintln!("{problems}");
 }
 
-/// Every descriptor that the administrator allows; without them the budget is only smaller.
-pub(super) fn raise_descriptors() {
-    match raise_nofile() {
-        Ok((before, now)) => tracing::debug!(before, now, "RLIMIT_NOFILE raised"),
-        Err(error) => tracing::warn!(%error, "RLIMIT_NOFILE cannot be raised"),
-    }
-}
-
 fn announce(supervisor: &Supervisor, admin: &AdminListen) {
     let registry = supervisor.registry();
+    let (nofile, sockets) = (registry.budget.nofile(), registry.budget.limit());
+    tracing::info!(nofile, sockets, "descriptors: RLIMIT_NOFILE, and what clients and endpoints share of it");
     for listener in &registry.listeners {
         let upstream = registry.upstreams.get(listener.config.upstream);
         tracing::info!(

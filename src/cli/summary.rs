@@ -142,7 +142,7 @@ millpond VERSION, up 2h 3m
 descriptors 1,041 of 20,000, memory 12.0 MiB, configuration 1 of 2026-09-21T14:13:20.000Z
 
 LISTENER  ADDRESS         PROTOCOL  SESSIONS  ACCEPTED  REQUESTS  CLOSES                     REJECTS
-web       127.0.0.1:8080  http             3        90     1,000  client_fin 80, graceful 7  no_endpoint 2
+web       127.0.0.1:8080  http             3        90     1,000  client_fin 80, graceful 7  pool_timeout 2
 web       127.0.0.1:8081  http             0         0        10  -                          -
 db        127.0.0.1:5432  tcp              0         0         0  -                          -
 

@@ -2,6 +2,7 @@
 //! a pooled connection leaves no TIME_WAIT here where that can be had without loss.
 
 use crate::config::model::{Linger, UpstreamClose};
+use crate::reason::CloseReason;
 use std::time::Duration;
 
 /// How a client's connection is closed.
@@ -18,6 +19,19 @@ pub enum ClientClose {
     Acknowledge(Duration),
     /// RST.
     Reset,
+}
+
+impl ClientClose {
+    /// Why the session ended, in view of how: one that would have been closed gracefully was not, if
+    /// the configuration says RST.
+    pub fn reason(self, reason: CloseReason) -> CloseReason {
+        match (self, reason) {
+            (Self::Reset, CloseReason::Graceful | CloseReason::IdleTimeout | CloseReason::TunnelDone) => {
+                CloseReason::Reset
+            }
+            _ => reason,
+        }
+    }
 }
 
 /// What is known of a client's connection that is about to be closed.

@@ -9,6 +9,7 @@ use crate::upstream::connect::{self, ConnectError, Shortage};
 use crate::upstream::group::Group;
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -117,6 +118,8 @@ fn provide(group: &Rc<Group>, endpoint: usize, pool: &Rc<Pool>) {
         match pool.begin_dial() {
             Ok(slot) => spawn_dial(group, endpoint, pool, slot),
             Err(NoSlot::MaxConnections) => break,
+            // What is open comes back, or gives its descriptor back, and either is noticed.
+            Err(NoSlot::Descriptors) if pool.endpoint().open.load(Relaxed) > 0 => break,
             Err(NoSlot::Descriptors) => {
                 pool.counters().local_errors_total.inc();
                 pool.fail_one(ConnectError::Local(Shortage::Descriptors));

@@ -99,14 +99,12 @@ pub fn status(reason: RejectReason) -> (u16, &'static str) {
         | Reject::UpstreamReset
         | Reject::BadResponse
         | Reject::ResponseTooLarge => (502, "Bad Gateway"),
-        Reject::NoEndpoint
-        | Reject::PoolTimeout
+        Reject::PoolTimeout
         | Reject::PoolQueueFull
         | Reject::Descriptors
         | Reject::SourcePorts
         | Reject::Memory
-        | Reject::ConnectionLimit
-        | Reject::Draining => (503, "Service Unavailable"),
+        | Reject::ConnectionLimit => (503, "Service Unavailable"),
         Reject::ConnectTimeout | Reject::ResponseTimeout => (504, "Gateway Timeout"),
         Reject::BadVersion => (505, "HTTP Version Not Supported"),
     }

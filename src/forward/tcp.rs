@@ -58,8 +58,8 @@ impl TcpSession {
         let group = &self.inlet.group;
         let key = hash_ip(self.session.client().0.ip());
         let tries = MAX_CONNECT_TRIES.min(group.state().endpoints.len());
-        let mut avoid = None;
-        for tried in 1.. {
+        let (mut avoid, mut tried) = (None, 1);
+        loop {
             let now = Instant::now();
             let choice = group.choose(key, avoid, now);
             if let Some(lease) = acquire::idle(group, choice.endpoint(), now) {
@@ -69,6 +69,7 @@ impl TcpSession {
                 Ok(lease) => return Ok((lease, choice)),
                 Err(error) if error.is_endpoints_fault() && tried < tries => {
                     avoid = Some(choice.endpoint());
+                    tried += 1;
                 }
                 Err(error) => {
                     let endpoint = group.state().endpoints[choice.endpoint()].address;
@@ -77,7 +78,6 @@ impl TcpSession {
                 }
             }
         }
-        Err(RejectReason::NoEndpoint)
     }
 
     async fn tunnel(&mut self, mut lease: Lease) -> TunnelEnd {
@@ -103,6 +103,6 @@ impl TcpSession {
         let plan = policy::client(config.socket.linger, state);
         let (stream, drain) = (&mut self.stream, config.timeout.linger);
         linger::close(stream, plan, drain, &self.timer, &self.worker.buffers).await;
-        self.session.ends(reason);
+        self.session.ends(plan.reason(reason));
     }
 }

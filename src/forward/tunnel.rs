@@ -108,7 +108,7 @@ impl<C: Socket, U: Socket> Tunnel<'_, C, U> {
 }
 
 fn failed(client: bool) -> (CloseReason, bool) {
-    if client { (CloseReason::ClientReset, true) } else { (CloseReason::UpstreamFailed, true) }
+    if client { (CloseReason::ClientReset, true) } else { (CloseReason::Reset, true) }
 }
 
 impl Flow {

@@ -15,7 +15,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -90,9 +89,18 @@ async fn accept(worker: Rc<Worker>, inlet: Rc<Inlet>, socket: TcpListener, drain
             Err(error) => recover(&worker, &inlet, &mut backoff, &error).await,
         }
     }
-    let mut cx = Context::from_waker(Waker::noop());
-    while let Poll::Ready(Ok((stream, client))) = socket.poll_accept(&mut cx) {
-        admit(&worker, &inlet, stream, client);
+    empty_queue(&worker, &inlet, socket);
+}
+
+/// Admits whoever the kernel has accepted already: closing the listening socket would reset them. The
+/// kernel is asked itself, because the runtime may not have heard of the last ones.
+fn empty_queue(worker: &Rc<Worker>, inlet: &Rc<Inlet>, socket: TcpListener) {
+    let Ok(socket) = socket.into_std() else { return };
+    while let Ok((stream, client)) = socket.accept() {
+        let registered = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+        if let Ok(stream) = registered {
+            admit(worker, inlet, stream, client);
+        }
     }
 }
 

@@ -69,7 +69,7 @@ fn count_clients(workers: &[ListenerCounters], requests: u64) {
         (0..n).for_each(|_| worker.closes.inc(CloseReason::ClientFin.index()));
     }
     (0..7).for_each(|_| workers[0].closes.inc(CloseReason::Graceful.index()));
-    (0..2).for_each(|_| workers[1].rejects.inc(RejectReason::NoEndpoint.index()));
+    (0..2).for_each(|_| workers[1].rejects.inc(RejectReason::PoolTimeout.index()));
     workers[0].responses.inc(1);
     workers[1].responses.inc(4);
     workers[0].request_duration.record(Duration::from_micros(200));

@@ -140,7 +140,7 @@ fn the_endpoints_reset_is_passed_on() {
     client.send("x");
     client.expect_reset();
     proxy.settle();
-    assert_eq!(proxy.closes(CloseReason::UpstreamFailed), 1);
+    assert_eq!(proxy.closes(CloseReason::Reset), 1);
     assert_eq!(kernel::session(proxy.address(), client.address(), &TcpState::ALL), None);
 }
 

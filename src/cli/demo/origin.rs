@@ -13,9 +13,10 @@ use std::thread;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 
-/// Starts it on a port of 127.0.0.1 that is free, on a thread that lives as long as the process.
+/// Starts it on a free port of 127.0.0.2, which nothing else uses: an old TIME_WAIT towards the same port
+/// of 127.0.0.1 would be counted as one of its sockets. It runs on a thread that lives as long as the process.
 pub(super) fn start() -> io::Result<SocketAddr> {
-    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let listener = std::net::TcpListener::bind((Ipv4Addr::new(127, 0, 0, 2), 0))?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -15,6 +15,7 @@ use super::failure::Failure;
 use super::socket::{Peek, Socket, poll_read};
 use crate::buffer::Lent;
 use crate::timer::Timer;
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -49,6 +50,8 @@ pub struct Exchange<'a, C, U> {
     pub deadlines: Deadlines,
     /// What wakes the task for them.
     pub timer: &'a Timer,
+    /// Set when the proxy drains: the client's connection is not to go on then.
+    pub draining: &'a Cell<bool>,
     /// Set when the client's FIN was seen, with the time by which all is over.
     pub client_closed: &'a mut Option<Instant>,
 }
@@ -85,8 +88,8 @@ impl<C: Socket, U: Socket> Exchange<'_, C, U> {
         if let Poll::Ready(Err(failure)) = self.request.poll(cx, self.client, self.input, self.endpoint) {
             return Poll::Ready(Err(failure));
         }
-        let request_sent = self.request.is_sent();
-        if let Poll::Ready(end) = self.response.poll(cx, self.endpoint, self.client, request_sent) {
+        let may_persist = self.request.is_sent() && !self.draining.get();
+        if let Poll::Ready(end) = self.response.poll(cx, self.endpoint, self.client, may_persist) {
             return Poll::Ready(end);
         }
         if self.request.is_sent() {

@@ -105,8 +105,9 @@ impl ResponseSide {
         self.input
     }
 
-    /// Moves the response on; ready when the client has all of it. A response whose head comes while
-    /// the request is not sent whole is the client's last: what it still sends belongs to no request.
+    /// Moves the response on; ready when the client has all of it. `may_persist` counts when its head
+    /// comes: while the request is not sent whole, it is the client's last, because what the client
+    /// still sends belongs to no request.
     ///
     /// # Errors
     /// A [`Failure`] of either side.
@@ -115,11 +116,11 @@ impl ResponseSide {
         cx: &mut Context<'_>,
         endpoint: &mut U,
         client: &mut C,
-        request_sent: bool,
+        may_persist: bool,
     ) -> Poll<Result<ResponseEnd, Failure>> {
         loop {
             if self.out.is_empty() {
-                self.stage(request_sent)?;
+                self.stage(may_persist)?;
             }
             self.waits_for = WaitsFor::Client;
             let flushed = self.out.poll_flush(cx, client, &mut self.input, &mut self.sent);
@@ -134,8 +135,8 @@ impl ResponseSide {
     }
 
     /// Stages as much as the input holds: heads, then the front of the body in the same write.
-    fn stage(&mut self, request_sent: bool) -> Result<(), Failure> {
-        let context = ResponseContext { persist: self.context.persist && request_sent, ..self.context };
+    fn stage(&mut self, may_persist: bool) -> Result<(), Failure> {
+        let context = ResponseContext { persist: self.context.persist && may_persist, ..self.context };
         while self.head.is_none() && !self.input.is_empty() {
             let mark = self.out.head().len();
             let parsed = self.parser.parse(self.input.filled(), &LIMITS, &context, self.out.head());

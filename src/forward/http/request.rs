@@ -174,7 +174,7 @@ impl HttpSession {
             method: head.method,
             client: head.version,
             upgrade: head.upgrade,
-            persist: head.keep_alive && self.may_send_more(input) && !self.worker.is_draining(),
+            persist: head.keep_alive && self.may_send_more(input),
         };
         let mut response =
             ResponseSide::new(context, buffers.lend(), buffers.lend_head(), record.is_logged());
@@ -187,6 +187,7 @@ impl HttpSession {
             response: &mut response,
             deadlines: self.inlet.deadlines(),
             timer: &self.timer,
+            draining: self.worker.draining(),
             client_closed: &mut self.client_closed,
         };
         let ended = exchange.run(record.now).await;

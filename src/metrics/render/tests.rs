@@ -111,7 +111,7 @@ fn counts_are_summed_over_workers_and_addresses() {
     assert_eq!(value(&samples, "millpond_requests_total", &[web]), 1010.0);
     assert_eq!(value(&samples, "millpond_requests_total", &[("listener", "db")]), 0.0);
     assert_eq!(value(&samples, "millpond_closes_total", &[web, ("reason", "client_fin")]), 80.0);
-    assert_eq!(value(&samples, "millpond_rejects_total", &[web, ("reason", "no_endpoint")]), 2.0);
+    assert_eq!(value(&samples, "millpond_rejects_total", &[web, ("reason", "pool_timeout")]), 2.0);
     assert_eq!(value(&samples, "millpond_responses_total", &[web, ("class", "5xx")]), 1.0);
     let endpoint = [("upstream", "app"), ("endpoint", "127.0.0.1:3000")];
     let idle = [endpoint[0], endpoint[1], ("state", "idle")];

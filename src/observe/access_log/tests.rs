@@ -90,13 +90,13 @@ fn a_session_without_request_or_endpoint_has_no_figures_for_them() {
         status: 0,
         endpoint: None,
         reused: None,
-        reason: Some("no_endpoint"),
+        reason: Some("pool_timeout"),
         ..entry()
     };
     assert!(text(&bare).contains("endpoint=- method=- target=- status=- "));
     let object = json(&bare);
     assert!(["endpoint", "method", "target", "status", "reused"].iter().all(|key| object[key].is_null()));
-    assert_eq!(object["reason"], "no_endpoint");
+    assert_eq!(object["reason"], "pool_timeout");
 }
 
 #[test]

@@ -79,7 +79,7 @@ fn figures_are_summed_over_workers() {
     assert_eq!(web["requests_total"], 1000);
     assert_eq!(web["closes"]["client_fin"], 80);
     assert_eq!(web["closes"]["reaped"], 0);
-    assert_eq!(web["rejects"]["no_endpoint"], 2);
+    assert_eq!(web["rejects"]["pool_timeout"], 2);
     assert_eq!(web["bytes"], json!({"received_total": 1000, "sent_total": 2000}));
     assert_eq!(stats["listeners"][2]["protocol"], "tcp");
     let endpoint = &stats["upstreams"][0]["endpoints"][0];

@@ -52,6 +52,9 @@ pub struct Pool {
     alarm_at: Cell<Option<Instant>>,
 }
 
+/// How long a connection that was kept warm may be in use before another is warmed in its place.
+const WARM_PATIENCE: Duration = Duration::from_millis(100);
+
 impl Pool {
     /// An empty pool.
     pub fn new(
@@ -112,7 +115,11 @@ impl Pool {
 
     /// The freshest idle connection that is still good; what is not is closed on the way.
     pub fn check_out(self: &Rc<Self>, now: Instant) -> Option<Lease> {
-        self.take_idle(now).map(|connection| Lease::new(connection, Rc::clone(self)))
+        let connection = self.take_idle(now)?;
+        if self.cold() > 0 {
+            self.call_by(now + WARM_PATIENCE);
+        }
+        Some(Lease::new(connection, Rc::clone(self)))
     }
 
     /// Takes back a connection, counted as idle, whose exchange ended cleanly: for whoever waits,
@@ -120,7 +127,6 @@ impl Pool {
     pub fn take_back(self: &Rc<Self>, connection: Connection, now: Instant) {
         match connection.retired(now, self.upstream.pool.max_requests) {
             Some(reason) => self.drop_idle(connection, reason),
-            None if self.closed.get() => self.drop_idle(connection, DiscardReason::Drain),
             None => self.place(connection, now),
         }
     }
@@ -277,32 +283,48 @@ impl Pool {
         self.idle.borrow().oldest().map(|connection| connection.expires(self.idle_timeout()))
     }
 
+    /// Finds a use for a connection without work: for whoever waits, here or at a sibling's; else it
+    /// is kept, if there is room. One that was used may have been closed right behind its response.
+    /// One just dialled is given away as it is: where the server speaks first, its first bytes belong
+    /// to whoever waits.
     fn place(self: &Rc<Self>, connection: Connection, now: Instant) {
+        let key = self.idle.borrow().next_key();
+        let was_used = connection.life().uses > 0;
+        if was_used && let Quiet::No(reason) = connection.watch_idle(key) {
+            return self.drop_idle(connection, reason);
+        }
         let given = self.waiters.borrow_mut().give(Ok(connection));
         self.publish();
         let Err(Ok(connection)) = given else { return };
+        if !was_used && let Quiet::No(reason) = connection.watch_idle(key) {
+            return self.drop_idle(connection, reason);
+        }
         if let Some(sibling) = self.starved_sibling() {
             if let Some(detached) = self.detach(connection) {
                 self.handover.send(sibling, Message::Gift(detached));
             }
-            return;
-        }
-        match self.has_room() {
-            true => self.keep(connection, now),
-            false => self.drop_idle(connection, DiscardReason::PoolFull),
+        } else if self.closed.get() {
+            self.drop_idle(connection, DiscardReason::Drain);
+        } else if self.has_room() {
+            self.keep(connection, now);
+        } else {
+            self.drop_idle(connection, DiscardReason::PoolFull);
         }
     }
 
+    /// Keeps a connection that is watched as the next key.
     fn keep(&self, mut connection: Connection, now: Instant) {
         connection.life_mut().idle_since = now;
-        let key = self.idle.borrow().next_key();
-        if let Quiet::No(reason) = connection.watch_idle(key) {
-            return self.drop_idle(connection, reason);
-        }
         self.idle.borrow_mut().push(connection);
         self.note_share();
-        if let Some(at) = self.first_expiry().filter(|at| self.alarm_at.get().is_none_or(|alarm| *at < alarm))
-        {
+        if let Some(at) = self.first_expiry() {
+            self.call_by(at);
+        }
+    }
+
+    /// Wakes the keeper at this time, if nothing does so before.
+    fn call_by(&self, at: Instant) {
+        if self.alarm_at.get().is_none_or(|alarm| at < alarm) {
             self.alarm.set(at);
             self.alarm_at.set(Some(at));
         }

@@ -27,7 +27,7 @@ impl Pool {
     }
 
     pub(super) fn starved_sibling(&self) -> Option<usize> {
-        if self.upstream.pool.max_connections == 0 {
+        if self.upstream.pool.max_connections == 0 && self.budget.has_room() {
             return None;
         }
         let workers = self.endpoint.workers.iter().enumerate();

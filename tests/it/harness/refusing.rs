@@ -3,12 +3,16 @@
 use super::wire::Wire;
 use super::{DEADLINE, within};
 use socket2::{Domain, Socket, Type};
+use std::hash::{BuildHasher, RandomState};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-/// Not where clients come from: what is left of a client's connection is never taken for one to an
-/// endpoint that was given the client's port.
-const ENDPOINTS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+/// An address of 127.1.0.0 to 127.255.255.255 that no other endpoint has, or had a minute ago: what is
+/// left of a connection, of a client to the proxy or of an earlier test, is never taken for one to it.
+fn address_of_its_own() -> Ipv4Addr {
+    let random = RandomState::new().hash_one(std::process::id()).to_ne_bytes();
+    Ipv4Addr::new(127, random[0].max(1), random[1], random[2].clamp(1, 254))
+}
 
 /// An address that refuses connections, and that nobody else can be given in the meantime.
 #[derive(Debug)]
@@ -20,7 +24,7 @@ pub(crate) struct Refusing {
 impl Refusing {
     pub(crate) fn new() -> Self {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        socket.bind(&SocketAddr::from((ENDPOINTS, 0)).into()).unwrap();
+        socket.bind(&SocketAddr::from((address_of_its_own(), 0)).into()).unwrap();
         let address = socket.local_addr().unwrap().as_socket().unwrap();
         Self { socket, address }
     }
