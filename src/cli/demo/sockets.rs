@@ -38,7 +38,8 @@ mod tests {
 
     #[test]
     fn only_our_side_of_the_connections_to_it_counts() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        // An address of its own: towards 127.0.0.1 others may have left a TIME_WAIT at the same port.
+        let listener = TcpListener::bind("127.79.67.75:0").unwrap();
         let address = listener.local_addr().unwrap();
         let clients: Vec<TcpStream> = (0..3).map(|_| TcpStream::connect(address).unwrap()).collect();
         let accepted: Vec<_> = (0..3).map(|_| listener.accept().unwrap()).collect();
