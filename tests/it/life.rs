@@ -12,6 +12,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         a_drain_lets_what_runs_finish,
         a_drain_ends_what_is_idle_at_once,
         a_drain_serves_the_accept_queue,
+        a_drain_waits_a_moment_for_a_first_request,
         a_connect_that_is_under_way_when_a_drain_begins,
         who_waits_for_a_connection_when_a_drain_begins,
         a_drain_says_so_in_the_responses,
@@ -66,6 +67,19 @@ fn a_drain_lets_what_runs_finish() {
     assert_eq!(process.wait().code(), Some(0));
     assert_eq!(process.wait_for_entry("ended")["sessions_cut"], 0);
     assert_eq!(origin.wait_for_end(0), Ended::Reset, "without a TIME_WAIT");
+}
+
+fn a_drain_waits_a_moment_for_a_first_request() {
+    let origin = Origin::saying("ok");
+    let mut process = Running::start(&Setup::http([origin.address()]));
+    let mut client = Client::connect(process.address());
+    eventually("it is admitted", || process.statistics()["listeners"][0]["sessions"]["current"] == 1);
+    process.signal(Signal::TERM);
+    eventually("the listener is closed", || nobody_listens(process.address()));
+    assert_eq!(client.get("/").text(), "ok");
+    client.expect_eof();
+    drop(client);
+    assert_eq!(process.wait().code(), Some(0));
 }
 
 fn a_drain_ends_what_is_idle_at_once() {

@@ -75,6 +75,11 @@ impl ResponseSide {
         self.head.is_some()
     }
 
+    /// Whether the endpoint has sent a byte.
+    pub fn has_byte(&self) -> bool {
+        self.received > 0
+    }
+
     /// Whether the client was sent a byte of the final response.
     pub fn is_visible(&self) -> bool {
         self.sent > self.interim_bytes

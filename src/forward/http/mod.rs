@@ -101,7 +101,6 @@ impl HttpSession {
     async fn wait(&mut self) -> Option<End> {
         poll_fn(|cx| {
             if self.stream.poll_read_ready(cx).is_ready() {
-                self.greeting = Greeting::Heard;
                 return Poll::Ready(None);
             }
             if self.worker.is_draining() && self.greeting == Greeting::Heard {
@@ -130,6 +129,7 @@ impl HttpSession {
                 Ok(None) => return None,
                 Err(end) => return Some(end),
             };
+            self.greeting = Greeting::Heard;
             if let Next::End(end) = self.serve_request(head, bytes, &mut input).await {
                 return Some(end);
             }

@@ -318,7 +318,7 @@ impl Failed {
         let failed = Self {
             failure,
             pool: Rc::clone(lease.pool()),
-            may_retry: verdict.maybe_stale && lease.is_reused(),
+            may_retry: verdict.maybe_stale && lease.is_reused() && !response.has_byte(),
             visible: response.head().filter(|_| response.is_visible()).map(|head| head.status),
         };
         lease.discard(verdict.discard);

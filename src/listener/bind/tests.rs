@@ -6,7 +6,8 @@ use crate::config::model::{
 use crate::sys::sock_diag::{self, ListenQueue};
 use socket2::SockRef;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Barrier, Mutex};
 use std::time::{Duration, Instant};
 
@@ -70,9 +71,17 @@ fn bind_error(workers: usize, listener: Listener) -> String {
     errors[0].to_string()
 }
 
-/// An address that was free a moment ago. Each test has a loopback address of its own.
+/// An address whose port is free, and stays so: below the range that the kernel chooses ports from for
+/// everybody else (net.ipv4.ip_local_port_range), and no test asks for the same.
 fn free(ip: &str) -> SocketAddr {
-    TcpListener::bind((ip.parse::<IpAddr>().unwrap(), 0)).unwrap().local_addr().unwrap()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 10_000 + (std::process::id() % 1000) as u16 * 20;
+    loop {
+        let port = first + NEXT.fetch_add(1, Ordering::Relaxed) % 2000;
+        if TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok() {
+            return SocketAddr::new(ip.parse().unwrap(), port);
+        }
+    }
 }
 
 /// Accepts one connection from whichever socket has it.

@@ -22,9 +22,27 @@ pub(crate) fn tests() -> Vec<Trial> {
         a_first_use_is_not_sent_again,
         a_post_that_was_sent_is_not_sent_again,
         a_request_with_part_of_its_response_is_not_sent_again,
+        a_response_that_is_cut_is_not_asked_for_again,
         a_small_body_is_sent_again_with_its_request,
         a_large_body_is_not_sent_again,
     ]
+}
+
+fn a_response_that_is_cut_is_not_asked_for_again() {
+    let origin = Origin::start(|conn| {
+        conn.request();
+        conn.send(OK);
+        conn.request();
+        conn.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf");
+    });
+    let proxy = Proxy::http(origin.address());
+    let mut client = Client::connect(proxy.address());
+    assert_eq!(client.get("/").text(), "ok");
+    eventually("the connection is idle", || proxy.idle() == 1);
+    client.send(GET);
+    assert!(client.rest().ends_with(b"\r\n\r\nhalf"));
+    assert_eq!(origin.requests().len(), 2);
+    assert_eq!(proxy.endpoint(0).total(|w| &w.retries_total), 0);
 }
 
 fn a_thousand_idle_connections_closed_together_leave_no_close_wait() {
