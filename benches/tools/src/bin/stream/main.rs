@@ -18,7 +18,8 @@ stream: moves bytes up and down at the same time, read slowly at both ends, and 
 
 The backend reads a session's upload while it writes the download, and ends the download with a
 receipt for the upload, so that the client knows of both. In http the session is one POST whose
-response begins before its request ends; in tcp it is a connection whose client ends its side first.
+response begins before its request ends; in tcp it is a connection whose client ends its side first,
+unless it has nothing to upload.
 
 usage: stream --serve 127.0.0.1:PORT --protocol tcp|http [pace] [--life SECONDS]
        stream --target 127.0.0.1:PORT --protocol tcp|http [pace] [--sessions N] [--up BYTES] [--down BYTES]
@@ -30,6 +31,7 @@ usage: stream --serve 127.0.0.1:PORT --protocol tcp|http [pace] [--life SECONDS]
 pace, for the program's own reading:
   --step BYTES     read at most so much at a time (default 16384)
   --pause-ms MS    and then wait (default 20)
+  --wide           keep the kernel's socket buffers and segment size, for the highest throughput
 
 The client prints one line of JSON; the status is 1 if a session failed or a byte was wrong.";
 
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         let pace = Pace {
             step: args.count("--step", 16 * 1024)?,
             pause: Duration::from_millis(args.value("--pause-ms", 20)?),
+            narrow: !args.flag("--wide"),
         };
         let http = match args.value("--protocol", String::new())?.as_str() {
             "tcp" => false,

@@ -79,7 +79,7 @@ impl Sessions {
     }
 
     fn open(&self) -> io::Result<TcpStream> {
-        let mut stream = sys::connect(self.target, None, true)?;
+        let mut stream = sys::connect(self.target, None, self.pace.narrow)?;
         sys::wait_writable(&stream)?;
         if let Some(error) = stream.take_error()? {
             return Err(error);
@@ -96,10 +96,10 @@ impl Sessions {
         Ok(stream)
     }
 
-    /// Sends the upload; a TCP client has then said all it has to say.
+    /// Sends the upload; a TCP client that had one has then said all it has to say.
     fn upload(&self, stream: &TcpStream) -> io::Result<()> {
         exchange::write_pattern(stream, self.up)?;
-        if !self.http {
+        if !self.http && self.up > 0 {
             stream.shutdown(Shutdown::Write)?;
         }
         Ok(())
