@@ -27,6 +27,7 @@ usage: stream --serve 127.0.0.1:PORT --protocol tcp|http [pace] [--life SECONDS]
   --sessions N     at the same time (default 50)
   --up BYTES       of all sessions together (default 268435456)
   --down BYTES     of all sessions together (default 268435456)
+  --fin-last       a tcp client ends its side only when it has the receipt
   --life SECONDS   the backend ends by itself after that long (default 3600)
 pace, for the program's own reading:
   --step BYTES     read at most so much at a time (default 16384)
@@ -59,8 +60,9 @@ fn main() -> ExitCode {
         let count = args.count("--sessions", 50)?;
         let up = args.value("--up", 256 << 20)? / count as u64;
         let down = args.value("--down", 256 << 20)? / count as u64;
+        let fin_last = args.flag("--fin-last");
         args.finish()?;
-        let report = Sessions { target, count, up, down, pace, http }.run();
+        let report = Sessions { target, count, up, down, pace, http, fin_last }.run();
         println!("{}", report.json());
         Ok(report.is_clean())
     })

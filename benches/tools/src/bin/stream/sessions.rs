@@ -18,6 +18,8 @@ pub(crate) struct Sessions {
     pub(crate) down: u64,
     pub(crate) pace: Pace,
     pub(crate) http: bool,
+    /// Whether a TCP client's FIN is the last thing that happens in a session.
+    pub(crate) fin_last: bool,
 }
 
 pub(crate) struct Report {
@@ -96,10 +98,10 @@ impl Sessions {
         Ok(stream)
     }
 
-    /// Sends the upload; a TCP client that had one has then said all it has to say.
+    /// Sends the upload; a TCP client has then said all it has to say.
     fn upload(&self, stream: &TcpStream) -> io::Result<()> {
         exchange::write_pattern(stream, self.up)?;
-        if !self.http && self.up > 0 {
+        if !self.http && !self.fin_last {
             stream.shutdown(Shutdown::Write)?;
         }
         Ok(())
