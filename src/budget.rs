@@ -99,8 +99,13 @@ impl Budget {
         self.pipes.fetch_sub(2, Relaxed);
     }
 
+    /// Descriptors of pipes open now, those that wait to be used included.
+    pub fn pipes(&self) -> usize {
+        self.pipes.load(Relaxed)
+    }
+
     fn left_by_pipes(&self) -> usize {
-        self.limit.saturating_sub(self.pipes.load(Relaxed))
+        self.limit.saturating_sub(self.pipes())
     }
 }
 

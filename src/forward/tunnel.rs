@@ -203,3 +203,78 @@ fn poll_shutdown<T: Socket>(target: &mut T, cx: &mut Context<'_>) -> Poll<io::Re
         result => Poll::Ready(result),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::budget::Budget;
+    use crate::buffer::BufferPool;
+    use crate::forward::socket::Peek;
+    use std::sync::Arc;
+    use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
+    use tokio::net::{TcpListener, TcpStream};
+
+    /// A socket whose bytes no descriptor has.
+    struct InMemory(DuplexStream);
+
+    impl AsyncRead for InMemory {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_read(cx, buf)
+        }
+    }
+
+    impl AsyncWrite for InMemory {
+        fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+            Pin::new(&mut self.0).poll_write(cx, buf)
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_flush(cx)
+        }
+
+        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_shutdown(cx)
+        }
+    }
+
+    impl Socket for InMemory {
+        fn poll_peek(&mut self, _: &mut Context<'_>) -> Poll<Peek> {
+            Poll::Pending
+        }
+    }
+
+    /// What is in a pipe when splice(2) turns out not to work for the target is copied out of it.
+    #[tokio::test]
+    async fn a_target_that_cannot_be_spliced_to_gets_every_byte() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut source, _) = listener.accept().await.unwrap();
+        let (target, mut end) = tokio::io::duplex(3000);
+        let mut target = InMemory(target);
+
+        let budget = Arc::new(Budget::new(1000, 0));
+        let (buffers, pipes) = (Rc::new(BufferPool::default()), Pipes::new(Arc::clone(&budget)));
+        let mut flow = Flow::starting_with(buffers.lend(), &pipes);
+        let sent: Vec<u8> = (0..4 << 20).map(|at| (at % 251) as u8).collect();
+        let carry = poll_fn(|cx| flow.poll(cx, &mut source, &mut target));
+        let mut received = Vec::new();
+        let (carried, written, read) = tokio::join!(
+            carry,
+            async {
+                client.write_all(&sent).await?;
+                client.shutdown().await
+            },
+            end.read_to_end(&mut received),
+        );
+        carried.unwrap();
+        written.unwrap();
+        read.unwrap();
+        assert!(received == sent);
+        assert_eq!(flow.bytes, sent.len() as u64);
+        assert_eq!(budget.pipes(), 2, "it was tried once");
+    }
+}

@@ -155,9 +155,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_spliced_is_told_from_what_fails() {
-        // poll(2) wants something that it can wait for; an epoll instance is no stream of bytes.
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut pipe = Pipe::with_capacity(4096).unwrap();
+        // splice(2): EINVAL for a target opened in append mode.
         let file = std::fs::File::options().append(true).open("/dev/null").unwrap();
         let refused = splice(pipe.reader.as_fd(), file.as_fd(), 1).unwrap_err();
         assert!(is_unsupported(&refused), "{refused}");
