@@ -6,16 +6,10 @@ origin and the clients on another. Counted is what the kernel charges to the sub
 system time, from /proc/PID/stat.
 """
 
-import os
 import statistics
-import sys
-import time
 
-from lab import command, procfs, report, subjects, tools
+from lab import command, report, subjects, tools, turns
 from lab.processes import Failed
-
-# Foreign CPU time, in cores, above which a run is called noisy.
-NOISY = 0.1
 
 
 def main():
@@ -32,13 +26,12 @@ def main():
     options.add_argument("--clients", type=command.positive, default=64, help="at the same time (default 64)")
     options.add_argument("--body", type=int, default=128, help="bytes of an answer (default 128)")
     options.add_argument("--headers", type=int, default=0, help="more header fields in a request (default 0)")
-    options.add_argument("--subject-cpu", type=int, help="default: the last this process may use")
-    options.add_argument("--load-cpu", type=int, help="default: the first")
+    turns.add_cpu_options(options)
     command.run(measure, options.parse_args())
 
 
 def measure(options, directory):
-    choose_cpus(options)
+    turns.choose_cpus(options)
     present, missing = command.installed(options.subjects)
     samples = {name: [] for name in present}
     failures = {}
@@ -46,12 +39,12 @@ def measure(options, directory):
         for name in present:
             if name in failures:
                 continue
-            progress(f"round {number + 1} of {options.rounds}: {name}")
+            turns.progress(f"round {number + 1} of {options.rounds}: {name}")
             try:
                 samples[name].append(take_turn(name, options, directory))
             except Failed as failure:
                 failures[name] = str(failure)
-    progress("")
+    turns.progress("")
     rows = [summary(name, samples, failures, missing) for name in options.subjects]
     if options.json:
         settings = {key: value for key, value in vars(options).items() if key not in ("json", "subjects")}
@@ -59,16 +52,6 @@ def measure(options, directory):
     else:
         show(rows, options)
     return not failures
-
-
-def choose_cpus(options):
-    cpus = sorted(os.sched_getaffinity(0))
-    if options.subject_cpu is None:
-        options.subject_cpu = cpus[-1]
-    if options.load_cpu is None:
-        options.load_cpu = cpus[0]
-    if options.subject_cpu == options.load_cpu:
-        raise Failed("the subject needs a CPU of its own, apart from the load's")
 
 
 def take_turn(name, options, directory):
@@ -84,26 +67,16 @@ def take_turn(name, options, directory):
             return tools.load(directory, subject.port, counted, 120, options.load_cpu)
 
         load(options.warm_up)
-        pids, others = subject.pids(), [os.getpid(), *origin.pids()]
-        began, busy = time.monotonic(), procfs.machine_busy_seconds()
-        used, origin_used, load_used = procfs.cpu_seconds(pids), procfs.cpu_seconds(others), children_cpu()
+        meter = turns.Meter(subject, [origin])
         result = load(options.requests)
-        used = procfs.cpu_seconds(pids) - used
-        ours = used + procfs.cpu_seconds(others) - origin_used + children_cpu() - load_used
-        foreign = (procfs.machine_busy_seconds() - busy - ours) / (time.monotonic() - began)
+        used, foreign = meter.stop()
         return {
             "us_per_request": used / result["requests"] * 1e6,
             "requests_per_s": result["requests_per_s"],
             "p50_us": result["p50_us"],
             "p99_us": result["p99_us"],
-            "foreign_cores": max(0.0, foreign),
+            "foreign_cores": foreign,
         }
-
-
-def children_cpu():
-    """CPU time of the programs that this one started and that have ended, such as a load."""
-    times = os.times()
-    return times.children_user + times.children_system
 
 
 def summary(name, samples, failures, missing):
@@ -113,11 +86,11 @@ def summary(name, samples, failures, missing):
     row = {"name": name, "version": subjects.version(name)}
     if name in failures:
         return {**row, "status": f"failed: {failures[name]}"}
-    turns = samples[name]
+    taken = samples[name]
     row["status"] = "ok"
-    for key in turns[0]:
-        row[key] = statistics.median(turn[key] for turn in turns)
-    costs = [turn["us_per_request"] for turn in turns]
+    for key in taken[0]:
+        row[key] = statistics.median(turn[key] for turn in taken)
+    costs = [turn["us_per_request"] for turn in taken]
     row["us_per_request_turns"] = costs
     floor = [turn["us_per_request"] for turn in samples.get("floor", [])]
     ratios = [cost / lowest for cost, lowest in zip(costs, floor)]
@@ -145,9 +118,7 @@ def show(rows, options):
                 f"{row['p99_us']:.0f}",
             ]
         )
-        if row["foreign_cores"] > NOISY:
-            foreign = f"{row['foreign_cores']:.2f} cores"
-            notes.append(f"{row['name']}: other programs used {foreign} meanwhile; repeat this in quiet")
+        notes += filter(None, [turns.noise(row["name"], row["foreign_cores"])])
     print(report.machine_line())
     print(
         f"{options.clients} keep-alive clients, {options.body}-byte answers, "
@@ -160,12 +131,6 @@ def show(rows, options):
         )
     )
     print("".join(f"\n{note}" for note in notes), end="\n" if notes else "")
-
-
-def progress(text):
-    """What is going on, for a person who waits."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

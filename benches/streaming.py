@@ -51,9 +51,10 @@ def measure(options, directory):
 
 def take(name, protocol, options, directory):
     size = options.mib * 2**20
-    sessions = ["--sessions", options.sessions, "--up", size, "--down", size, "--pause-ms", options.pause_ms]
+    pace = ["--pause-ms", options.pause_ms]
+    sessions = ["--sessions", options.sessions, "--up", size, "--down", size, *pace]
     with (
-        tools.StreamBackend(directory, protocol, options.pause_ms) as backend,
+        tools.StreamBackend(directory, protocol, pace) as backend,
         subjects.Subject(name, directory, backend.port, protocol=protocol) as subject,
     ):
         at_start = procfs.peak_resident_bytes(subject.pids())

@@ -6,13 +6,15 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// Counts the sockets of clients and of upstream connections against a limit.
+/// Counts the sockets of clients and of upstream connections, and the pipes, against a limit.
 #[derive(Debug)]
 pub struct Budget {
     nofile: usize,
     limit: usize,
     used: AtomicUsize,
     clients: AtomicUsize,
+    /// Descriptors of pipes, two each.
+    pipes: AtomicUsize,
 }
 
 impl Budget {
@@ -27,6 +29,7 @@ impl Budget {
             limit: nofile.saturating_sub(fixed + Self::RESERVE).max(2),
             used: AtomicUsize::new(0),
             clients: AtomicUsize::new(0),
+            pipes: AtomicUsize::new(0),
         }
     }
 
@@ -53,7 +56,7 @@ impl Budget {
     /// Takes one descriptor for a client. `false`: there is none, or the client could never be
     /// served because none would be left for its upstream connection.
     pub fn take_client(&self) -> bool {
-        if self.used.fetch_add(1, Relaxed) + 2 > self.limit {
+        if self.used.fetch_add(1, Relaxed) + 2 > self.left_by_pipes() {
             self.used.fetch_sub(1, Relaxed);
             return false;
         }
@@ -74,7 +77,7 @@ impl Budget {
 
     /// Takes one descriptor for an upstream connection. `false`: there is none.
     pub fn take_upstream(&self) -> bool {
-        if self.used.fetch_add(1, Relaxed) + 1 > self.limit {
+        if self.used.fetch_add(1, Relaxed) + 1 > self.left_by_pipes() {
             self.used.fetch_sub(1, Relaxed);
             return false;
         }
@@ -84,6 +87,30 @@ impl Budget {
     /// Gives an upstream connection's descriptor back.
     pub fn release_upstream(&self) {
         self.used.fetch_sub(1, Relaxed);
+    }
+
+    /// Takes the two descriptors of a pipe. `false`: more than half of all are in use. A pipe only saves
+    /// time; it must not be what a client is refused for.
+    pub fn take_pipe(&self) -> bool {
+        if self.pipes.fetch_add(2, Relaxed) + 2 + self.used() > self.limit / 2 {
+            self.pipes.fetch_sub(2, Relaxed);
+            return false;
+        }
+        true
+    }
+
+    /// Gives the descriptors of a pipe back.
+    pub fn release_pipe(&self) {
+        self.pipes.fetch_sub(2, Relaxed);
+    }
+
+    /// Descriptors of pipes open now, those that wait to be used included.
+    pub fn pipes(&self) -> usize {
+        self.pipes.load(Relaxed)
+    }
+
+    fn left_by_pipes(&self) -> usize {
+        self.limit.saturating_sub(self.pipes())
     }
 }
 
@@ -102,5 +129,17 @@ mod tests {
         budget.release_upstream();
         budget.release_client();
         assert_eq!((budget.used(), budget.clients()), (1, 1));
+    }
+
+    #[test]
+    fn pipes_leave_half_of_all_to_connections_and_are_no_sockets() {
+        let budget = Budget::new(Budget::RESERVE + 12, 0);
+        assert!(budget.take_pipe() && budget.take_upstream() && budget.take_upstream() && budget.take_pipe());
+        assert!(!budget.take_pipe());
+        assert_eq!(budget.used(), 2);
+        let taken = std::iter::repeat_with(|| budget.take_upstream()).take_while(|taken| *taken).count();
+        assert_eq!(taken, 12 - 2 * 2 - 2);
+        budget.release_pipe();
+        assert!(budget.take_client() && !budget.take_pipe());
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::buffer::BufferPool;
 use crate::forward::acquire;
+use crate::forward::splice::Pipes;
 use crate::listener::accept;
 use crate::observe::access_log::AccessLog;
 use crate::registry::{ListenerState, Registry};
@@ -25,6 +26,8 @@ pub struct Worker {
     pub registry: Arc<Registry>,
     /// Free buffers.
     pub buffers: Rc<BufferPool>,
+    /// Pipes for long flows.
+    pub pipes: Rc<Pipes>,
     /// Deadlines.
     pub timers: Rc<Timers>,
     /// Where finished exchanges are written down, if anywhere.
@@ -77,6 +80,7 @@ impl Parts {
             index: self.index,
             registry: Arc::clone(&self.registry),
             buffers: Rc::default(),
+            pipes: Pipes::new(Arc::clone(&self.registry.budget)),
             timers: Timers::new(Instant::now()),
             access_log: self.access_log,
             draining: Cell::new(false),

@@ -8,6 +8,8 @@ from . import build
 from .processes import Process, free_port
 
 NAMES = ["floor", "millpond", "nginx", "haproxy"]
+# Those that can carry TCP; haproxy-splice is HAProxy that may move bytes with splice(2).
+TCP_NAMES = ["floor", "millpond", "nginx-stream", "haproxy", "haproxy-splice"]
 # Where distributions install servers, which is not always in a user's PATH.
 _SYSTEM_DIRECTORIES = ["/usr/local/sbin", "/usr/sbin", "/sbin"]
 
@@ -25,6 +27,7 @@ class Subject(Process):
             "DIRECTORY": directory,
             "PROTOCOL": protocol,
             "WORKERS": workers,
+            "SPLICE": "option splice-auto" if name == "haproxy-splice" else "",
         }
         super().__init__(name, _command(name, directory, protocol, words), directory, cpu, self.port)
 
@@ -34,7 +37,10 @@ def executable(name):
     if name in ("floor", "millpond"):
         return str(build.binary(name))
     path = os.pathsep.join([os.environ.get("PATH", ""), *_SYSTEM_DIRECTORIES])
-    return shutil.which(name, path=path)
+    program = shutil.which(name.removesuffix("-stream").removesuffix("-splice"), path=path)
+    if name == "nginx-stream" and program and _nginx_stream(program) is None:
+        return None
+    return program
 
 
 def version(name):
@@ -65,9 +71,10 @@ def _command(name, directory, protocol, words):
         ]
     if name == "millpond":
         return [program, "run", "-c", _configuration("millpond.toml", directory, words)]
-    if name == "nginx":
+    if name in ("nginx", "nginx-stream"):
         # The directory belongs to this user alone, and the worker may be another one.
         os.chmod(directory, 0o711)
+        words["LOAD_MODULE"] = _nginx_stream(program)
         return [
             program,
             "-p",
@@ -75,10 +82,24 @@ def _command(name, directory, protocol, words):
             "-e",
             "stderr",
             "-c",
-            _configuration("nginx.conf", directory, words),
+            _configuration(f"{name}.conf", directory, words),
         ]
     template = "haproxy-tcp.cfg" if protocol == "tcp" else "haproxy.cfg"
     return [program, "-db", "-q", "-f", _configuration(template, directory, words)]
+
+
+def _nginx_stream(program):
+    """The line that gives nginx its stream module: empty where it is built in, `None` where it is not
+    installed."""
+    run = subprocess.run([program, "-V"], capture_output=True, text=True, timeout=10, check=False)
+    options = (run.stdout + run.stderr).split()
+    if "--with-stream" in options:
+        return ""
+    for option in options:
+        if option.startswith("--modules-path="):
+            module = f"{option.partition('=')[2]}/ngx_stream_module.so"
+            return f"load_module {module};" if os.path.exists(module) else None
+    return None
 
 
 def _configuration(template, directory, words):

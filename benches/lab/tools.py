@@ -55,16 +55,16 @@ class Idle(Process):
 
 
 class StreamBackend(Process):
-    """The backend that reads and writes at the same time."""
+    """The backend that reads and writes at the same time, at the pace that the options say."""
 
-    def __init__(self, directory, protocol, pause_ms):
+    def __init__(self, directory, protocol, pace, cpu=None):
         self.port = free_port()
         command = [build.binary("stream"), "--serve", f"127.0.0.1:{self.port}", "--protocol", protocol]
-        super().__init__("backend", [*command, "--pause-ms", pause_ms], directory, port=self.port)
+        super().__init__("backend", [*command, *pace], directory, cpu, self.port)
 
 
-def stream(directory, port, protocol, options, seconds):
+def stream(directory, port, protocol, options, seconds, cpu=None):
     """Moves bytes both ways to the end, and returns the report, be it good or bad."""
     command = [build.binary("stream"), "--target", f"127.0.0.1:{port}", "--protocol", protocol]
-    with Process("stream", [*command, *options], directory) as sessions:
+    with Process("stream", [*command, *options], directory, cpu) as sessions:
         return sessions.read_json(seconds)

@@ -11,5 +11,6 @@ pub mod pump;
 pub mod record;
 pub mod respond;
 pub mod socket;
+pub mod splice;
 pub mod tcp;
 pub mod tunnel;

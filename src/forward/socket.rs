@@ -10,6 +10,11 @@ use tokio::net::TcpStream;
 pub trait Socket: AsyncRead + AsyncWrite + Unpin {
     /// What would be read next; pending while there is nothing.
     fn poll_peek(&mut self, cx: &mut Context<'_>) -> Poll<Peek>;
+
+    /// The kernel's socket, if its bytes are the stream's bytes.
+    fn tcp(&self) -> Option<&TcpStream> {
+        None
+    }
 }
 
 /// What the next read of a socket would give.
@@ -31,6 +36,10 @@ impl Socket for TcpStream {
             Ok(_) => Peek::Bytes,
             Err(_) => Peek::Reset,
         })
+    }
+
+    fn tcp(&self) -> Option<&TcpStream> {
+        Some(self)
     }
 }
 

@@ -92,6 +92,7 @@ impl TcpSession {
             client: &mut self.stream,
             endpoint: lease.connection().stream(),
             timer: &self.timer,
+            pipes: &self.worker.pipes,
             limits: self.inlet.tunnel_limits(),
         };
         let buffers = &self.worker.buffers;

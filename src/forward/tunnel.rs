@@ -3,19 +3,24 @@
 use super::half_close::HalfClose;
 pub use super::half_close::Limits;
 use super::socket::{Socket, poll_read};
+use super::splice::{Bypass, Pipes};
 use crate::buffer::Lent;
 use crate::close::policy::ClientState;
 use crate::reason::CloseReason;
 use crate::timer::Timer;
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 /// The least idle time of an upgraded HTTP connection: its protocol has keep-alives of its own, or
 /// none, and `listener.timeout.idle` is meant for the time between two requests.
 pub const UPGRADED_IDLE: Duration = Duration::from_secs(3600);
+
+/// The bytes that one direction moves, at the least, before the worker's other sessions have their turn.
+const TURN: u64 = 4 * 1024 * 1024;
 
 /// A tunnel between a client and an endpoint.
 #[derive(Debug)]
@@ -26,6 +31,8 @@ pub struct Tunnel<'a, C, U> {
     pub endpoint: &'a mut U,
     /// What wakes the task for a deadline.
     pub timer: &'a Timer,
+    /// Where long flows find pipes.
+    pub pipes: &'a Rc<Pipes>,
     /// The deadlines.
     pub limits: Limits,
 }
@@ -55,6 +62,7 @@ impl TunnelEnd {
 #[derive(Debug)]
 struct Flow {
     buffer: Lent,
+    bypass: Bypass,
     ended: bool,
     finished: bool,
     bytes: u64,
@@ -71,8 +79,8 @@ impl<C: Socket, U: Socket> Tunnel<'_, C, U> {
     /// Carries bytes until both sides have sent FIN, one fails, or a deadline passes. The arguments
     /// are what was read of each side already.
     pub async fn run(mut self, from_client: Lent, from_endpoint: Lent) -> TunnelEnd {
-        let mut up = Flow::starting_with(from_client);
-        let mut down = Flow::starting_with(from_endpoint);
+        let mut up = Flow::starting_with(from_client, self.pipes);
+        let mut down = Flow::starting_with(from_endpoint, self.pipes);
         let mut half_close = HalfClose::new(self.limits, Instant::now());
         self.timer.set(half_close.due());
         let (reason, reset) = poll_fn(|cx| self.poll(cx, &mut up, &mut down, &mut half_close)).await;
@@ -112,42 +120,80 @@ fn failed(client: bool) -> (CloseReason, bool) {
 }
 
 impl Flow {
-    fn starting_with(buffer: Lent) -> Self {
-        Self { buffer, ended: false, finished: false, bytes: 0 }
+    fn starting_with(buffer: Lent, pipes: &Rc<Pipes>) -> Self {
+        Self { buffer, bypass: Bypass::new(pipes), ended: false, finished: false, bytes: 0 }
     }
 
-    /// Moves bytes on; ready when the source's FIN has been passed on. Holds a buffer only while it
-    /// has bytes.
+    /// Moves bytes on; ready when the source's FIN has been passed on. Holds a buffer or a pipe only
+    /// while it has bytes.
     fn poll<S: Socket, T: Socket>(
         &mut self,
         cx: &mut Context<'_>,
         source: &mut S,
         target: &mut T,
     ) -> Poll<Result<(), Side>> {
+        let turn_ends = self.bytes + TURN;
         while !self.finished {
-            while !self.buffer.is_empty() {
-                match ready!(Pin::new(&mut *target).poll_write(cx, self.buffer.filled())) {
-                    Ok(count) if count > 0 => {
-                        self.buffer.consume(count);
-                        self.bytes += count as u64;
-                    }
-                    _ => return Poll::Ready(Err(Side::Target)),
-                }
-            }
+            ready!(self.poll_flush(cx, target)).map_err(|_| Side::Target)?;
             if self.ended {
                 self.buffer.rest();
                 ready!(poll_shutdown(target, cx)).map_err(|_| Side::Target)?;
                 self.finished = true;
+            } else if self.bytes >= turn_ends {
+                return yield_turn(cx);
             } else {
-                match ready!(poll_read(source, cx, &mut self.buffer)).map_err(|_| Side::Source)? {
-                    0 => self.ended = true,
-                    _ if self.buffer.is_full() => self.buffer.enlarge(),
-                    _ => {}
-                }
+                self.ended = ready!(self.poll_take(cx, source)).map_err(|_| Side::Source)? == 0;
             }
         }
         Poll::Ready(Ok(()))
     }
+
+    /// Writes what was read.
+    fn poll_flush<T: Socket>(&mut self, cx: &mut Context<'_>, target: &mut T) -> Poll<io::Result<()>> {
+        loop {
+            while !self.buffer.is_empty() {
+                match ready!(Pin::new(&mut *target).poll_write(cx, self.buffer.filled()))? {
+                    0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                    count => {
+                        self.buffer.consume(count);
+                        self.bytes += count as u64;
+                    }
+                }
+            }
+            if !self.bypass.holds_bytes() {
+                return Poll::Ready(Ok(()));
+            }
+            self.bytes += ready!(self.bypass.poll_drain(cx, target.tcp(), &mut self.buffer))? as u64;
+        }
+    }
+
+    /// Reads, when nothing is left to be written; ready with the count of bytes, 0 for FIN.
+    fn poll_take<S: Socket>(&mut self, cx: &mut Context<'_>, source: &mut S) -> Poll<io::Result<usize>> {
+        if self.bypass.is_wanted()
+            && let Some(tcp) = source.tcp()
+        {
+            self.buffer.rest();
+            ready!(tcp.poll_read_ready(cx))?;
+            let bytes = self.bypass.fill(tcp)?;
+            if bytes > 0 {
+                return Poll::Ready(Ok(bytes));
+            }
+        }
+        let read = ready!(poll_read(source, cx, &mut self.buffer))?;
+        self.bypass.saw(read);
+        if self.buffer.is_full() {
+            self.buffer.enlarge();
+        }
+        Poll::Ready(Ok(read))
+    }
+}
+
+/// Pending, to be polled again once the runtime has looked at the other sockets.
+fn yield_turn<T>(cx: &mut Context<'_>) -> Poll<T> {
+    // Unlike a mere wake-up, this waits for the next turn of the runtime's I/O driver.
+    let yielded = pin!(tokio::task::yield_now()).poll(cx);
+    debug_assert!(yielded.is_pending(), "it is ready only when polled again");
+    Poll::Pending
 }
 
 fn poll_shutdown<T: Socket>(target: &mut T, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -155,5 +201,80 @@ fn poll_shutdown<T: Socket>(target: &mut T, cx: &mut Context<'_>) -> Poll<io::Re
         // The other side is gone altogether: there is nobody left to tell.
         Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
         result => Poll::Ready(result),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::budget::Budget;
+    use crate::buffer::BufferPool;
+    use crate::forward::socket::Peek;
+    use std::sync::Arc;
+    use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
+    use tokio::net::{TcpListener, TcpStream};
+
+    /// A socket whose bytes no descriptor has.
+    struct InMemory(DuplexStream);
+
+    impl AsyncRead for InMemory {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_read(cx, buf)
+        }
+    }
+
+    impl AsyncWrite for InMemory {
+        fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+            Pin::new(&mut self.0).poll_write(cx, buf)
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_flush(cx)
+        }
+
+        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_shutdown(cx)
+        }
+    }
+
+    impl Socket for InMemory {
+        fn poll_peek(&mut self, _: &mut Context<'_>) -> Poll<Peek> {
+            Poll::Pending
+        }
+    }
+
+    /// What is in a pipe when splice(2) turns out not to work for the target is copied out of it.
+    #[tokio::test]
+    async fn a_target_that_cannot_be_spliced_to_gets_every_byte() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut source, _) = listener.accept().await.unwrap();
+        let (target, mut end) = tokio::io::duplex(3000);
+        let mut target = InMemory(target);
+
+        let budget = Arc::new(Budget::new(1000, 0));
+        let (buffers, pipes) = (Rc::new(BufferPool::default()), Pipes::new(Arc::clone(&budget)));
+        let mut flow = Flow::starting_with(buffers.lend(), &pipes);
+        let sent: Vec<u8> = (0..4 << 20).map(|at| (at % 251) as u8).collect();
+        let carry = poll_fn(|cx| flow.poll(cx, &mut source, &mut target));
+        let mut received = Vec::new();
+        let (carried, written, read) = tokio::join!(
+            carry,
+            async {
+                client.write_all(&sent).await?;
+                client.shutdown().await
+            },
+            end.read_to_end(&mut received),
+        );
+        carried.unwrap();
+        written.unwrap();
+        read.unwrap();
+        assert!(received == sent);
+        assert_eq!(flow.bytes, sent.len() as u64);
+        assert_eq!(budget.pipes(), 2, "it was tried once");
     }
 }

@@ -3,3 +3,4 @@
 pub mod limits;
 pub mod sock_diag;
 pub mod sockopt;
+pub mod splice;

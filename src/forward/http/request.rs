@@ -251,6 +251,7 @@ impl HttpSession {
             client: &mut self.stream,
             endpoint: leased.lease.connection().stream(),
             timer: &self.timer,
+            pipes: &self.worker.pipes,
             limits,
         };
         let waiting = std::mem::replace(input, self.worker.buffers.lend());

@@ -2,6 +2,7 @@
 
 mod cut;
 mod fields;
+mod long_flow;
 mod order;
 mod plain;
 mod streaming;
@@ -10,8 +11,16 @@ mod upgrade;
 use libtest_mimic::Trial;
 
 pub(crate) fn tests() -> Vec<Trial> {
-    [plain::tests(), fields::tests(), order::tests(), streaming::tests(), cut::tests(), upgrade::tests()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        plain::tests(),
+        fields::tests(),
+        order::tests(),
+        streaming::tests(),
+        cut::tests(),
+        upgrade::tests(),
+        long_flow::tests(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

@@ -24,7 +24,9 @@ struct Order {
 impl Backend {
     pub(crate) fn new(listen: SocketAddrV4, pace: Pace, http: bool) -> io::Result<Self> {
         let listener = TcpListener::bind(listen)?;
-        sys::make_narrow(&listener)?;
+        if pace.narrow {
+            sys::make_narrow(&listener)?;
+        }
         Ok(Self { listener, pace, http })
     }
 

@@ -18,6 +18,8 @@ pub(crate) struct Sessions {
     pub(crate) down: u64,
     pub(crate) pace: Pace,
     pub(crate) http: bool,
+    /// Whether a TCP client's FIN is the last thing that happens in a session.
+    pub(crate) fin_last: bool,
 }
 
 pub(crate) struct Report {
@@ -79,7 +81,7 @@ impl Sessions {
     }
 
     fn open(&self) -> io::Result<TcpStream> {
-        let mut stream = sys::connect(self.target, None, true)?;
+        let mut stream = sys::connect(self.target, None, self.pace.narrow)?;
         sys::wait_writable(&stream)?;
         if let Some(error) = stream.take_error()? {
             return Err(error);
@@ -99,7 +101,7 @@ impl Sessions {
     /// Sends the upload; a TCP client has then said all it has to say.
     fn upload(&self, stream: &TcpStream) -> io::Result<()> {
         exchange::write_pattern(stream, self.up)?;
-        if !self.http {
+        if !self.http && !self.fin_last {
             stream.shutdown(Shutdown::Write)?;
         }
         Ok(())

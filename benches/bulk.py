@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+"""CPU time of a TCP proxy for each GiB that passes it, next to its peers and to a plain copying loop.
+
+The subjects take turns (A B C D A B C D ...), each started anew for its turn and alone on one CPU, the
+clients and the backend on another. In its turn a subject carries one flow and then many at once, each first
+from the clients to the backend and then back. Every byte is checked. Counted is what the kernel charges to
+the subject's processes, user and system time, from /proc/PID/stat.
+"""
+
+import statistics
+
+from lab import command, report, subjects, tools, turns
+from lab.processes import Failed
+
+# Both ends read as fast as they can, through sockets as the kernel makes them.
+PACE = ["--wide", "--pause-ms", 0, "--step", 256 * 1024]
+GIB = 2**30
+WARM_UP_MIB = 64
+RUN_SECONDS = 120
+
+
+def main():
+    options = command.parser(__doc__, subjects.TCP_NAMES)
+    options.add_argument(
+        "--rounds", type=command.positive, default=5, help="turns of each subject (default 5)"
+    )
+    options.add_argument(
+        "--mib", type=command.positive, default=2048, help="of all flows, each way (default 2048)"
+    )
+    options.add_argument("--flows", type=command.positive, default=32, help="beside the one (default 32)")
+    turns.add_cpu_options(options)
+    command.run(measure, options.parse_args())
+
+
+def measure(options, directory):
+    turns.choose_cpus(options)
+    present, missing = command.installed(options.subjects)
+    samples = {name: [] for name in present}
+    failures = {}
+    for number in range(options.rounds):
+        for name in present:
+            if name in failures:
+                continue
+            turns.progress(f"round {number + 1} of {options.rounds}: {name}")
+            try:
+                samples[name].append(take_turn(name, options, directory))
+            except Failed as failure:
+                failures[name] = str(failure)
+    turns.progress("")
+    rows = [summary(name, samples, failures, missing) for name in options.subjects]
+    if options.json:
+        settings = {key: value for key, value in vars(options).items() if key not in ("json", "subjects")}
+        report.show_json({"settings": settings, "subjects": rows})
+    else:
+        show(rows, options)
+    return not failures
+
+
+def cases(options):
+    """(name, flows, direction) of what is measured in a turn."""
+    counts = sorted({1, options.flows})
+    return [(f"{flows} {way}", flows, way) for flows in counts for way in ("up", "down")]
+
+
+def take_turn(name, options, directory):
+    """Starts a subject, warms it up and measures each case once."""
+    with (
+        tools.StreamBackend(directory, "tcp", PACE, options.load_cpu) as backend,
+        subjects.Subject(name, directory, backend.port, options.subject_cpu, protocol="tcp") as subject,
+    ):
+
+        def carry(flows, way, mib):
+            size = {"up": 0, "down": 0, way: mib * 2**20}
+            words = ["--sessions", flows, "--up", size["up"], "--down", size["down"], *PACE]
+            words.append("--fin-last")
+            result = tools.stream(directory, subject.port, "tcp", words, RUN_SECONDS, options.load_cpu)
+            if result["failed"] or result["wrong_bytes"]:
+                raise Failed(f"{name}: {result['failed']} flows failed, {result['wrong_bytes']} wrong bytes")
+            return result
+
+        measured = {}
+        for case, flows, way in cases(options):
+            carry(flows, way, WARM_UP_MIB)
+            meter = turns.Meter(subject, [backend])
+            result = carry(flows, way, options.mib)
+            used, foreign = meter.stop()
+            carried = result["bytes_up"] + result["bytes_down"]
+            measured[case] = {
+                "ms_per_gib": used * 1000 / (carried / GIB),
+                "gib_per_s": carried / GIB / result["seconds"],
+                "foreign_cores": foreign,
+            }
+        return measured
+
+
+def summary(name, samples, failures, missing):
+    """The medians of a subject's turns; the ratio is that to the floor's turn in the same round."""
+    if name in missing:
+        return {"name": name, "status": "not installed"}
+    row = {"name": name, "version": subjects.version(name)}
+    if name in failures:
+        return {**row, "status": f"failed: {failures[name]}"}
+    row |= {"status": "ok", "cases": {}}
+    for case in samples[name][0]:
+        taken = [turn[case] for turn in samples[name]]
+        figures = {key: statistics.median(turn[key] for turn in taken) for key in taken[0]}
+        costs = [turn["ms_per_gib"] for turn in taken]
+        floor = [turn[case]["ms_per_gib"] for turn in samples.get("floor", [])]
+        ratios = [cost / copied for cost, copied in zip(costs, floor)]
+        figures["ms_per_gib_turns"] = costs
+        figures["ratio_to_floor"] = statistics.median(ratios) if ratios else None
+        row["cases"][case] = figures
+    return row
+
+
+def show(rows, options):
+    print(report.machine_line())
+    print(f"{options.rounds} turns of {options.mib} MiB, medians")
+    notes = [f"{row['name']} {row['status']}" for row in rows if row["status"] != "ok"]
+    head = ["subject", "CPU ms/GiB", "lowest .. highest", "x floor", "GiB/s"]
+    for case, flows, way in cases(options):
+        cells = []
+        for row in rows:
+            if row["status"] != "ok":
+                continue
+            figures = row["cases"][case]
+            costs, ratio = figures["ms_per_gib_turns"], figures["ratio_to_floor"]
+            cells.append(
+                [
+                    f"{row['name']} {row['version']}".strip(),
+                    f"{figures['ms_per_gib']:.0f}",
+                    f"{min(costs):.0f} .. {max(costs):.0f}",
+                    f"{ratio:.2f}" if ratio else "-",
+                    f"{figures['gib_per_s']:.2f}",
+                ]
+            )
+            notes += filter(None, [turns.noise(f"{row['name']}, {case}", figures["foreign_cores"])])
+        print(f"\n{flows} {'flow' if flows == 1 else 'flows'} {way}\n{report.table(head, cells)}")
+    print("".join(f"\n{note}" for note in notes), end="\n" if notes else "")
+
+
+if __name__ == "__main__":
+    main()
