@@ -147,7 +147,7 @@ fn a_reset_of_either_side_is_passed_on_and_no_byte_reaches_the_next_session() {
     assert!(matches!(error, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{error}");
     drop(client);
     proxy.settle();
-    assert_eq!(proxy.closes(CloseReason::UpstreamFailed), 1);
+    assert_eq!(proxy.closes(CloseReason::Reset), 1);
 
     // The client resets.
     let client = Client::connect(proxy.address());
