@@ -34,8 +34,8 @@
 //!    the connection goes back to the [`pool`] or is discarded with a reason, and the session waits
 //!    for its next request without holding a buffer.
 //! 4. TCP, in [`forward::tcp`]: choose, lease a new connection, and copy both ways
-//!    ([`forward::tunnel`]), passing on each side's FIN by itself. An HTTP connection that was
-//!    upgraded goes on in the same tunnel.
+//!    ([`forward::tunnel`]; long flows go through pipes, [`forward::splice`]), passing on each side's
+//!    FIN by itself. An HTTP connection that was upgraded goes on in the same tunnel.
 //! 5. Whatever goes wrong is a [`forward::failure::Failure`]; one `match` decides what the client is
 //!    answered, whether the request may be sent again, and what becomes of both connections.
 //! 6. [`close::policy`] decides between FIN, FIN and drain, and RST; [`close::linger`] carries it
@@ -50,7 +50,7 @@
 //! |---|---|
 //! | [`addr`], [`reason`], [`budget`], [`buffer`], [`timer`] | addresses by their role; a label for every end, refusal and discard; descriptors; buffers lent while bytes are in flight; a timer wheel |
 //! | [`config`] | from TOML to validated types, with every problem at once |
-//! | [`sys`] | socket options, `sock_diag`, limits: the only `unsafe` code |
+//! | [`sys`] | socket options, `sock_diag`, limits, splice(2): the only `unsafe` code |
 //! | [`http1`], [`close`] | HTTP/1.1 messages without sockets; how connections end |
 //! | [`registry`], [`session`], [`metrics`], [`upstream`], [`pool`] | what is known and counted of listeners, clients and endpoints; choosing and reaching an endpoint; connections kept to it |
 //! | [`observe`] | the JSON of `/stats`, the log, the access log |

@@ -143,12 +143,14 @@ fn idle_notices_which_connections_were_closed() {
 
 #[test]
 fn streams_arrive_whole_both_ways() {
-    for protocol in ["tcp", "http"] {
-        let options = ["--protocol", protocol, "--pause-ms", "1"];
+    for (protocol, pause, more) in [("tcp", "1", None), ("http", "1", None), ("tcp", "0", Some("--wide"))] {
+        let mut options = vec!["--protocol", protocol, "--pause-ms", pause];
+        options.extend(more);
         let backend = Server::start(STREAM, "--serve", &options);
         let words = ["--target", &backend.address, "--sessions", "3", "--up", "900000", "--down", "600000"];
+        options.extend(more.and(Some("--fin-last")));
         let output = run(STREAM, &[&options[..], &words].concat());
-        assert!(output.status.success(), "{protocol}: {}", text(&output));
+        assert!(output.status.success(), "{options:?}: {}", text(&output));
         assert_eq!(number(&text(&output), "bytes_up"), 900_000);
         assert_eq!(number(&text(&output), "bytes_down"), 600_000);
     }
