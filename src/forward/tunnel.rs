@@ -19,8 +19,9 @@ use std::time::{Duration, Instant};
 /// none, and `listener.timeout.idle` is meant for the time between two requests.
 pub const UPGRADED_IDLE: Duration = Duration::from_secs(3600);
 
-/// The bytes that one direction moves, at the least, before the worker's other sessions have their turn.
-const TURN: u64 = 4 * 1024 * 1024;
+/// The bytes that one direction moves, at the least, before the worker's other sessions have their turn:
+/// about 0.6 ms of work. Half of it makes 32 flows a tenth dearer.
+const TURN: u64 = 2 * 1024 * 1024;
 
 /// A tunnel between a client and an endpoint.
 #[derive(Debug)]
