@@ -1,6 +1,7 @@
 //! Long flows without copies: from socket to socket through a pipe, by splice(2).
 //!
-//! Measured over loopback, in CPU time for each GiB, with one flow and with 32: a copying loop took 720
+//! Measured over loopback in several runs on a busy machine, so that only the ratios mean much, in CPU
+//! time for each GiB, with one flow and with 32: a copying loop took 720
 //! and 790 ms with buffers of 64 KiB, 500 and 540 ms with 256 KiB; splice(2) took 420 and 370 ms with
 //! pipes of 64 KiB, 360 and 270 ms with 512 KiB, and no less with 1 MiB. Where packets of 1500 bytes
 //! came one by one, it was 1300 and 1440 ms for copying with 256 KiB and 1100 and 1060 ms for splice(2).
