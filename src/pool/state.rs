@@ -15,17 +15,18 @@ pub enum State {
     Leased,
 }
 
-/// Counts a connection's step from one state to another.
+/// Counts a connection's step from one state to another. The new state is counted before the old one
+/// is not: whoever reads meanwhile finds the connection twice, never nowhere.
 pub fn transition(counters: &EndpointCounters, from: State, to: State) {
     debug_assert!(allowed(from, to), "no connection goes from {from:?} to {to:?}");
-    if let Some(gauge) = gauge(counters, from) {
-        gauge.dec();
+    if from == State::Connecting && to != State::Absent {
+        counters.opened_total.inc();
     }
     if let Some(gauge) = gauge(counters, to) {
         gauge.inc();
     }
-    if from == State::Connecting && to != State::Absent {
-        counters.opened_total.inc();
+    if let Some(gauge) = gauge(counters, from) {
+        gauge.dec();
     }
 }
 
