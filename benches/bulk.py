@@ -22,38 +22,15 @@ RUN_SECONDS = 120
 def main():
     options = command.parser(__doc__, subjects.TCP_NAMES)
     options.add_argument(
-        "--rounds", type=command.positive, default=5, help="turns of each subject (default 5)"
-    )
-    options.add_argument(
         "--mib", type=command.positive, default=2048, help="of all flows, each way (default 2048)"
     )
     options.add_argument("--flows", type=command.positive, default=32, help="beside the one (default 32)")
-    turns.add_cpu_options(options)
+    turns.add_options(options)
     command.run(measure, options.parse_args())
 
 
 def measure(options, directory):
-    turns.choose_cpus(options)
-    present, missing = command.installed(options.subjects)
-    samples = {name: [] for name in present}
-    failures = {}
-    for number in range(options.rounds):
-        for name in present:
-            if name in failures:
-                continue
-            turns.progress(f"round {number + 1} of {options.rounds}: {name}")
-            try:
-                samples[name].append(take_turn(name, options, directory))
-            except Failed as failure:
-                failures[name] = str(failure)
-    turns.progress("")
-    rows = [summary(name, samples, failures, missing) for name in options.subjects]
-    if options.json:
-        settings = {key: value for key, value in vars(options).items() if key not in ("json", "subjects")}
-        report.show_json({"settings": settings, "subjects": rows})
-    else:
-        show(rows, options)
-    return not failures
+    return turns.take(options, directory, take_turn, summary, show)
 
 
 def cases(options):

@@ -9,14 +9,10 @@ system time, from /proc/PID/stat.
 import statistics
 
 from lab import command, report, subjects, tools, turns
-from lab.processes import Failed
 
 
 def main():
     options = command.parser(__doc__, subjects.NAMES)
-    options.add_argument(
-        "--rounds", type=command.positive, default=5, help="turns of each subject (default 5)"
-    )
     options.add_argument(
         "--requests", type=command.positive, default=200_000, help="counted in a turn (default 200000)"
     )
@@ -26,32 +22,12 @@ def main():
     options.add_argument("--clients", type=command.positive, default=64, help="at the same time (default 64)")
     options.add_argument("--body", type=int, default=128, help="bytes of an answer (default 128)")
     options.add_argument("--headers", type=int, default=0, help="more header fields in a request (default 0)")
-    turns.add_cpu_options(options)
+    turns.add_options(options)
     command.run(measure, options.parse_args())
 
 
 def measure(options, directory):
-    turns.choose_cpus(options)
-    present, missing = command.installed(options.subjects)
-    samples = {name: [] for name in present}
-    failures = {}
-    for number in range(options.rounds):
-        for name in present:
-            if name in failures:
-                continue
-            turns.progress(f"round {number + 1} of {options.rounds}: {name}")
-            try:
-                samples[name].append(take_turn(name, options, directory))
-            except Failed as failure:
-                failures[name] = str(failure)
-    turns.progress("")
-    rows = [summary(name, samples, failures, missing) for name in options.subjects]
-    if options.json:
-        settings = {key: value for key, value in vars(options).items() if key not in ("json", "subjects")}
-        report.show_json({"settings": settings, "subjects": rows})
-    else:
-        show(rows, options)
-    return not failures
+    return turns.take(options, directory, take_turn, summary, show)
 
 
 def take_turn(name, options, directory):

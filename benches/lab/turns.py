@@ -4,16 +4,44 @@ import os
 import sys
 import time
 
-from . import procfs
+from . import command, procfs, report
 from .processes import Failed
 
 # Foreign CPU time, in cores, above which a run is called noisy.
 NOISY = 0.1
 
 
-def add_cpu_options(options):
+def add_options(options):
+    options.add_argument(
+        "--rounds", type=command.positive, default=5, help="turns of each subject (default 5)"
+    )
     options.add_argument("--subject-cpu", type=int, help="default: the last this process may use")
     options.add_argument("--load-cpu", type=int, help="default: the first")
+
+
+def take(options, directory, take_turn, summary, show):
+    """Lets the subjects take their turns, and shows what came of it; whether none failed."""
+    choose_cpus(options)
+    present, missing = command.installed(options.subjects)
+    samples = {name: [] for name in present}
+    failures = {}
+    for number in range(options.rounds):
+        for name in present:
+            if name in failures:
+                continue
+            progress(f"round {number + 1} of {options.rounds}: {name}")
+            try:
+                samples[name].append(take_turn(name, options, directory))
+            except Failed as failure:
+                failures[name] = str(failure)
+    progress("")
+    rows = [summary(name, samples, failures, missing) for name in options.subjects]
+    if options.json:
+        settings = {key: value for key, value in vars(options).items() if key not in ("json", "subjects")}
+        report.show_json({"settings": settings, "subjects": rows})
+    else:
+        show(rows, options)
+    return not failures
 
 
 def choose_cpus(options):
