@@ -1,31 +1,33 @@
 //! Carrying out how a client's connection is closed.
 
-use super::policy::ClientClose;
+use super::policy::{self, ClientClose, ClientState};
 use crate::buffer::BufferPool;
+use crate::config::model::Listener;
 use crate::sys::sockopt;
 use crate::timer::{RESOLUTION, Timer};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// Prepares a client's connection for close(2) as planned, which follows at once; `drain` being the longest time that the peer's last
-/// bytes are read for.
+/// Prepares a client's connection for close(2), which follows at once, as the policy decides by its
+/// listener's configuration and `state`; returns what was decided.
 pub async fn close(
     stream: &mut TcpStream,
-    plan: ClientClose,
-    drain: Duration,
+    state: ClientState,
+    listener: &Listener,
     timer: &Timer,
     buffers: &Rc<BufferPool>,
-) {
+) -> ClientClose {
+    let plan = policy::client(listener.socket.linger, state);
     match plan {
         ClientClose::Close => {}
         ClientClose::Reset => reset(stream),
         ClientClose::Drain => {
-            timer.set(Instant::now() + drain);
+            timer.set(Instant::now() + listener.timeout.linger);
             if shutdown(stream).await {
                 read_to_end(stream, timer, buffers).await;
             }
@@ -37,6 +39,7 @@ pub async fn close(
             }
         }
     }
+    plan
 }
 
 fn reset(stream: &TcpStream) {

@@ -46,6 +46,11 @@ pub struct ClientState {
     pub cut: bool,
 }
 
+impl ClientState {
+    /// Nothing is known but that the client may still be sending.
+    pub const OPEN: Self = Self { peer_closed: false, announced_last: false, cut: false };
+}
+
 /// Decides how to close a client's connection.
 pub fn client(linger: Linger, state: ClientState) -> ClientClose {
     match linger {
@@ -86,7 +91,7 @@ pub fn endpoint(close: UpstreamClose, peer_closed: bool, unacknowledged: usize) 
 mod tests {
     use super::*;
 
-    const OPEN: ClientState = ClientState { peer_closed: false, announced_last: false, cut: false };
+    const OPEN: ClientState = ClientState::OPEN;
 
     #[test]
     fn a_client_that_may_still_send_is_drained() {

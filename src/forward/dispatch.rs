@@ -4,7 +4,7 @@ use super::http::HttpSession;
 use super::respond::Answer;
 use super::tcp::TcpSession;
 use crate::close::linger;
-use crate::close::policy::{self, ClientState};
+use crate::close::policy::ClientState;
 use crate::config::model::Protocol;
 use crate::listener::accept::Inlet;
 use crate::reason::{CloseReason, RejectReason};
@@ -45,8 +45,6 @@ pub fn refuse(worker: &Rc<Worker>, inlet: &Rc<Inlet>, mut stream: TcpStream) {
         let _counted = counted;
         let timer = worker.timers.timer();
         timer.set(Instant::now() + config.timeout.linger);
-        let state = ClientState { peer_closed: false, announced_last: false, cut: false };
-        let plan = policy::client(config.socket.linger, state);
-        linger::close(&mut stream, plan, config.timeout.linger, &timer, &worker.buffers).await;
+        linger::close(&mut stream, ClientState::OPEN, &config, &timer, &worker.buffers).await;
     });
 }

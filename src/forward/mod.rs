@@ -7,6 +7,7 @@ pub mod exchange;
 pub mod failure;
 pub mod half_close;
 pub mod http;
+pub mod lease;
 pub mod pump;
 pub mod record;
 pub mod respond;

@@ -31,8 +31,6 @@ struct Parts {
 /// What stays with a connection when it goes to another worker.
 #[derive(Debug)]
 pub struct Life {
-    /// When it was established.
-    pub opened: Instant,
     /// How long connect(2) took.
     pub connect_time: Duration,
     /// When `pool.max_age` ends it.
@@ -41,7 +39,8 @@ pub struct Life {
     pub uses: u64,
     /// Since when it is idle, if it is.
     pub idle_since: Instant,
-    slot: OpenSlot,
+    /// Held for the sake of its drop.
+    _slot: OpenSlot,
 }
 
 /// A connection on its way from one worker to another.
@@ -172,12 +171,7 @@ impl Detached {
 impl Life {
     /// The life of a connection established at `now`.
     pub fn new(slot: OpenSlot, now: Instant, connect_time: Duration, retire_at: Option<Instant>) -> Self {
-        Self { opened: now, connect_time, retire_at, uses: 0, idle_since: now, slot }
-    }
-
-    /// The endpoint that it leads to.
-    pub fn endpoint(&self) -> &Arc<EndpointState> {
-        &self.slot.endpoint
+        Self { connect_time, retire_at, uses: 0, idle_since: now, _slot: slot }
     }
 }
 

@@ -40,11 +40,6 @@ impl Handover {
         Self { desks: (0..workers).map(|_| Desk::default()).collect() }
     }
 
-    /// How many workers there are.
-    pub fn workers(&self) -> usize {
-        self.desks.len()
-    }
-
     /// Leaves a message for a worker's keeper and wakes it.
     pub fn send(&self, to: usize, message: Message) {
         let desk = &self.desks[to];

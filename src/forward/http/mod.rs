@@ -7,7 +7,7 @@ use super::failure;
 use super::record::Record;
 use super::respond::{self, Answer};
 use crate::close::linger;
-use crate::close::policy::{self, ClientState};
+use crate::close::policy::ClientState;
 use crate::http1::head::Method;
 use crate::listener::accept::Inlet;
 use crate::reason::{CloseReason, RejectReason};
@@ -176,25 +176,21 @@ impl HttpSession {
     }
 
     async fn close(&mut self, end: End) {
-        let config = &self.inlet.state.config;
-        let plan = policy::client(config.socket.linger, end.state);
-        let (stream, drain) = (&mut self.stream, config.timeout.linger);
-        linger::close(stream, plan, drain, &self.timer, &self.worker.buffers).await;
-        self.session.ends(plan.reason(end.reason));
+        let (listener, buffers) = (&self.inlet.state.config, &self.worker.buffers);
+        let done = linger::close(&mut self.stream, end.state, listener, &self.timer, buffers).await;
+        self.session.ends(done.reason(end.reason));
     }
 }
 
 impl End {
     /// The client may still be sending.
     fn open(reason: CloseReason) -> Self {
-        let state = ClientState { peer_closed: false, announced_last: false, cut: false };
-        Self { reason, state }
+        Self { reason, state: ClientState::OPEN }
     }
 
     /// The client has closed.
     fn closed(reason: CloseReason) -> Self {
-        let end = Self::open(reason);
-        Self { state: ClientState { peer_closed: true, ..end.state }, ..end }
+        Self { reason, state: ClientState { peer_closed: true, ..ClientState::OPEN } }
     }
 }
 

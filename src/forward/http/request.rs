@@ -3,40 +3,21 @@
 use super::{End, HttpSession, Next};
 use crate::buffer::{Lent, LentHead};
 use crate::close::policy::ClientState;
-use crate::forward::acquire::{self, AcquireError};
 use crate::forward::client_ip::hash_ip;
 use crate::forward::exchange::{Exchange, RequestSide, ResponseEnd, ResponseSide};
 use crate::forward::failure::Failure;
+use crate::forward::lease::{Leased, lease};
 use crate::forward::record::Record;
 use crate::forward::socket::{Peek, Socket, poll_read};
 use crate::forward::tunnel::{self, Tunnel};
 use crate::http1::head::{Method, RequestHead, ResponseContext, Version};
 use crate::pool::{Lease, Pool};
 use crate::reason::{CloseReason, DiscardReason, RejectReason};
-use crate::upstream::group::Choice;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Poll, ready};
 use std::time::Instant;
-
-/// Endpoints tried for one request before it is answered with the last one's failure.
-const MAX_CONNECT_TRIES: usize = 3;
-
-/// A leased connection, with the choice that counts it in the balancer.
-#[derive(Debug)]
-struct Leased {
-    lease: Lease,
-    _choice: Choice,
-}
-
-/// Why no connection was leased.
-#[derive(Clone, Copy, Debug)]
-enum NotLeased {
-    /// The client reset its connection while it waited.
-    ClientGone,
-    Refused(RejectReason),
-}
 
 /// An exchange that failed, after its connection was closed.
 #[derive(Debug)]
@@ -68,9 +49,9 @@ impl HttpSession {
         let mut retried = false;
         loop {
             let leased = match self.lease(&head, retried, input, &mut record).await {
-                Ok(leased) => leased,
-                Err(NotLeased::ClientGone) => return Next::End(End::closed(CloseReason::ClientReset)),
-                Err(NotLeased::Refused(reason)) => {
+                Some(Ok(leased)) => leased,
+                None => return Next::End(End::closed(CloseReason::ClientReset)),
+                Some(Err(reason)) => {
                     let persist = self.may_persist(&head, &request, input);
                     let close = CloseReason::Graceful;
                     return self.answer_failure(&mut record, head.method, reason, close, persist).await;
@@ -90,45 +71,18 @@ impl HttpSession {
         }
     }
 
-    /// A connection for the request; while it is waited for, the client is watched.
+    /// A connection for the request; `None` if the client resets its own while it is waited for.
     async fn lease(
         &mut self,
         head: &RequestHead,
         fresh: bool,
         input: &mut Lent,
         record: &mut Record,
-    ) -> Result<Leased, NotLeased> {
+    ) -> Option<Result<Leased, RejectReason>> {
         let group = Rc::clone(&self.inlet.group);
         let key = head.hash.unwrap_or_else(|| hash_ip(self.session.client().0.ip()));
-        let tries = MAX_CONNECT_TRIES.min(group.state().endpoints.len());
-        let mut avoid = None;
-        let mut tried = 1;
-        loop {
-            let choice = group.choose(key, avoid, record.now);
-            let endpoint = choice.endpoint();
-            record.endpoint = Some(group.state().endpoints[endpoint].address);
-            if !fresh && let Some(lease) = acquire::idle(&group, endpoint, record.now) {
-                return Ok(Leased { lease, _choice: choice });
-            }
-            let acquiring = pin!(acquire::acquire(&group, endpoint, fresh));
-            let acquired = self.while_client_is_there(acquiring, input).await;
-            record.now = Instant::now();
-            match acquired {
-                None => return Err(NotLeased::ClientGone),
-                Some(Ok(lease)) => {
-                    record.connected(&lease);
-                    return Ok(Leased { lease, _choice: choice });
-                }
-                Some(Err(error)) if error.is_endpoints_fault() && tried < tries => {
-                    avoid = Some(endpoint);
-                    tried += 1;
-                }
-                Some(Err(error)) => {
-                    log_refusal(&choice, &error);
-                    return Err(NotLeased::Refused(error.reason()));
-                }
-            }
-        }
+        let leasing = pin!(lease(&group, key, fresh, record));
+        self.while_client_is_there(leasing, input).await
     }
 
     /// Drives `future`; `None` if the client resets its connection in the meantime.
@@ -325,10 +279,4 @@ impl Failed {
         lease.discard(verdict.discard);
         failed
     }
-}
-
-fn log_refusal(choice: &Choice, error: &AcquireError) {
-    let state = choice.group().state();
-    let endpoint = state.endpoints[choice.endpoint()].address;
-    tracing::debug!(upstream = %state.config.name, %endpoint, %error, "no connection for a request");
 }

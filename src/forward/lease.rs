@@ -1,0 +1,61 @@
+//! From a client to a leased connection: an endpoint is chosen, and another if it cannot be reached.
+
+use super::acquire;
+use super::record::Record;
+use crate::pool::Lease;
+use crate::reason::RejectReason;
+use crate::upstream::group::{Choice, Group};
+use std::rc::Rc;
+use std::time::Instant;
+
+/// Endpoints tried for one request or session before it fails with the last one's failure.
+const MAX_CONNECT_TRIES: usize = 3;
+
+/// A leased connection, with the choice that counts it in the balancer.
+#[derive(Debug)]
+pub struct Leased {
+    /// The connection.
+    pub lease: Lease,
+    _choice: Choice,
+}
+
+/// Leases a connection to an endpoint that the balancer chooses by `key`. `fresh`: one that nothing was
+/// sent on yet. `record` is told of the endpoint and of the time.
+///
+/// # Errors
+/// Why there is no connection, to be told to the client.
+pub async fn lease(
+    group: &Rc<Group>,
+    key: u64,
+    fresh: bool,
+    record: &mut Record,
+) -> Result<Leased, RejectReason> {
+    let state = group.state();
+    let tries = MAX_CONNECT_TRIES.min(state.endpoints.len());
+    let (mut avoid, mut tried) = (None, 1);
+    loop {
+        let choice = group.choose(key, avoid, record.now);
+        let endpoint = choice.endpoint();
+        let address = state.endpoints[endpoint].address;
+        record.endpoint = Some(address);
+        if !fresh && let Some(lease) = acquire::idle(group, endpoint, record.now) {
+            return Ok(Leased { lease, _choice: choice });
+        }
+        let acquired = acquire::acquire(group, endpoint, fresh).await;
+        record.now = Instant::now();
+        match acquired {
+            Ok(lease) => {
+                record.connected(&lease);
+                return Ok(Leased { lease, _choice: choice });
+            }
+            Err(error) if error.is_endpoints_fault() && tried < tries => {
+                avoid = Some(endpoint);
+                tried += 1;
+            }
+            Err(error) => {
+                tracing::debug!(upstream = %state.config.name, endpoint = %address, %error, "no connection");
+                return Err(error.reason());
+            }
+        }
+    }
+}
