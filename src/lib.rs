@@ -51,7 +51,7 @@
 //! | [`addr`], [`reason`], [`budget`], [`buffer`], [`timer`] | addresses by their role; a label for every end, refusal and discard; descriptors; buffers lent while bytes are in flight; a timer wheel |
 //! | [`config`] | from TOML to validated types, with every problem at once |
 //! | [`sys`] | socket options, `sock_diag`, limits, splice(2): the only `unsafe` code |
-//! | [`http1`], [`close`] | HTTP/1.1 messages without sockets; how connections end |
+//! | [`http1`], [`close`], [`source`] | HTTP/1.1 messages without sockets; how connections end; the ports they come from |
 //! | [`registry`], [`session`], [`metrics`], [`upstream`], [`pool`] | what is known and counted of listeners, clients and endpoints; choosing and reaching an endpoint; connections kept to it |
 //! | [`observe`] | the JSON of `/stats`, the log, the access log |
 //! | [`listener`], [`worker`], [`forward`] | accepting, one thread's belongings, and carrying traffic |
@@ -99,6 +99,7 @@ pub mod pool;
 pub mod reason;
 pub mod registry;
 pub mod session;
+pub mod source;
 pub mod supervisor;
 pub mod sys;
 pub mod timer;

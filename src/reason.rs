@@ -158,6 +158,8 @@ labels! {
         Tunnel = "tunnel",
         /// The proxy was draining.
         Drain = "drain",
+        /// The reaper closed it.
+        Reaped = "reaped",
     }
 }
 

@@ -6,6 +6,7 @@ use crate::budget::Budget;
 use crate::config::model;
 use crate::metrics::counters::{Counter, EndpointCounters, Gauge, ListenerCounters};
 use crate::session::ClientTable;
+use crate::source::ports::SourcePorts;
 use crate::upstream::health::Health;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
@@ -68,6 +69,9 @@ pub struct EndpointState {
     /// Workers that keep more than their share of `max_idle`. While there is none, no worker has to
     /// look at the others before it keeps a connection.
     pub over_share: AtomicUsize,
+    /// Its sources, each with the ports that are left towards it: one for each configured address, or
+    /// the one that the kernel chooses.
+    pub sources: Box<[Arc<SourcePorts>]>,
     /// The smallest `Keep-Alive: timeout=` that it announced, in milliseconds; 0: none.
     pub keep_alive_hint_ms: AtomicU32,
 }
@@ -119,6 +123,7 @@ impl EndpointState {
             workers: (0..workers).map(|_| EndpointCounters::default()).collect(),
             open: AtomicUsize::new(0),
             over_share: AtomicUsize::new(0),
+            sources: Box::default(),
             keep_alive_hint_ms: AtomicU32::new(0),
         }
     }

@@ -20,7 +20,7 @@ const MODULES: &[&[&str]] = &[
     &["addr", "reason", "budget", "buffer", "timer"],
     &["config"],
     &["sys"],
-    &["http1", "close"],
+    &["http1", "close", "source"],
     &["registry", "session", "metrics", "upstream", "pool"],
     &["observe"],
     &["listener", "worker", "forward"],

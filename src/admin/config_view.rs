@@ -107,7 +107,7 @@ fn upstream(upstream: &Upstream) -> Value {
     let endpoint = |e: &crate::config::model::Endpoint| json!({"address": e.address, "weight": e.weight});
     set("endpoints", upstream.endpoints.iter().map(endpoint).collect());
     set("pool", pool(upstream));
-    set("source", json!({ "addresses": upstream.source_addresses }));
+    set("source", json!({ "addresses": upstream.source.addresses }));
     set(
         "timeout",
         json!({
@@ -215,7 +215,7 @@ mod tests {
         let mut app = fixture::upstream("app", &[3000]);
         app.balance = Balance::Hash(HashKey::Header("x-user".into()));
         app.socket.tcp_keepalive = None;
-        app.source_addresses = vec!["127.0.0.2".parse().unwrap()];
+        app.source.addresses = vec!["127.0.0.2".parse().unwrap()];
         app.pool.idle_timeout = Some(Duration::from_millis(2500));
         config.upstreams = vec![app.into()];
         let mut db = (*config.listeners[1]).clone();

@@ -2,6 +2,7 @@
 //! no default is left open. Built only by `config::compile`.
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -94,6 +95,19 @@ pub struct Listener {
     pub timeout: ListenerTimeout,
     /// Limits.
     pub limit: ListenerLimit,
+    /// What becomes of an HTTP request whose client has sent FIN.
+    pub client_fin: ClientFin,
+}
+
+/// What becomes of an HTTP request that is not answered yet when its client sends FIN: a client that
+/// only closed its sending half still reads, one that is gone does not, and FIN does not tell which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientFin {
+    /// It is answered, within `timeout.half_close`.
+    Finish,
+    /// It is given up if that is safe: its method is safe (RFC 9110 section 9.2.1), or nothing of it
+    /// was sent to an endpoint.
+    Abort,
 }
 
 /// What a listener speaks.
@@ -200,8 +214,8 @@ pub struct Upstream {
     pub endpoints: Vec<Endpoint>,
     /// The pool.
     pub pool: Pool,
-    /// Local addresses to dial from, used in turn; empty: the kernel's choice.
-    pub source_addresses: Vec<IpAddr>,
+    /// Where connections come from, and how many ports there are for them.
+    pub source: Source,
     /// Deadlines.
     pub timeout: UpstreamTimeout,
     /// Socket options.
@@ -243,6 +257,35 @@ pub enum HashKey {
     Header(String),
 }
 
+/// `[upstream.source]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Source {
+    /// Local addresses to dial from: the one with the most room for the destination; empty: the
+    /// kernel's choice.
+    pub addresses: Vec<IpAddr>,
+    /// Local ports to dial from; `None`: net.ipv4.ip_local_port_range.
+    pub ports: Option<RangeInclusive<u16>>,
+    /// Percent of the ports of a source towards a destination in use at which this is logged.
+    pub warn_percent: u8,
+    /// From here on, a request waits for a pooled connection before another is dialled.
+    pub reuse_only_percent: u8,
+    /// From here on, nothing is dialled from this source to this destination.
+    pub refuse_percent: u8,
+    /// What stands between this host and the endpoints.
+    pub nat: Option<Nat>,
+}
+
+/// A network address translator on the way to the endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nat {
+    /// Connections that it carries at once to one destination.
+    pub ports: u32,
+    /// It forgets a connection that has been silent for this long.
+    pub idle_timeout: Duration,
+    /// It keeps the port of a connection that was closed, by FIN or RST, for this long.
+    pub time_wait: Duration,
+}
+
 /// `[upstream.pool]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pool {
@@ -252,7 +295,7 @@ pub struct Pool {
     pub min_idle: usize,
     /// Connections to an endpoint, all workers together; 0: what the descriptor budget allows.
     pub max_connections: usize,
-    /// `None` is "auto": the endpoint's Keep-Alive hint less 1 s, or 4 s.
+    /// `None` is "auto": the endpoint's Keep-Alive hint less 1 s, or 0.8 of what was learned, or 4 s.
     pub idle_timeout: Option<Duration>,
     /// A connection's life, jittered by 10 %; zero: no limit.
     pub max_age: Duration,

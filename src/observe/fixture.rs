@@ -146,6 +146,7 @@ fn listener(name: &str, ports: &[u16], protocol: model::Protocol) -> model::List
             target_bytes: 8 * 1024,
             body_bytes: 0,
         },
+        client_fin: model::ClientFin::Finish,
     }
 }
 
@@ -165,7 +166,14 @@ pub(crate) fn upstream(name: &str, ports: &[u16]) -> model::Upstream {
             wait_timeout: Duration::from_secs(3),
             wait_queue: 1024,
         },
-        source_addresses: Vec::new(),
+        source: model::Source {
+            addresses: Vec::new(),
+            ports: None,
+            warn_percent: 60,
+            reuse_only_percent: 75,
+            refuse_percent: 85,
+            nat: None,
+        },
         timeout: model::UpstreamTimeout {
             connect: Duration::from_secs(3),
             response_header: Duration::from_secs(60),

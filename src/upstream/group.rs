@@ -115,7 +115,7 @@ impl Group {
     /// The local address to dial from; the configured ones take turns.
     pub fn next_source(&self, endpoint: usize) -> Option<SourceAddr> {
         let wants_v4 = self.state().endpoints[endpoint].address.0.is_ipv4();
-        let addresses = &self.state().config.source_addresses;
+        let addresses = &self.state().config.source.addresses;
         let turn = self.next_source.get();
         self.next_source.set(turn.wrapping_add(1));
         let fitting = || addresses.iter().filter(|address| address.is_ipv4() == wants_v4);

@@ -5,7 +5,7 @@ use super::{Placed, secs, socket};
 use crate::config::address;
 use crate::config::diagnostic::{Fault, Problems};
 use crate::config::model::{
-    Backlog, Linger, Listener, ListenerLimit, ListenerSocket, ListenerTimeout, Protocol, Upstream,
+    Backlog, ClientFin, Linger, Listener, ListenerLimit, ListenerSocket, ListenerTimeout, Protocol, Upstream,
 };
 use crate::config::section::Section;
 use crate::config::suggest::closest;
@@ -51,6 +51,7 @@ fn listener(section: &Section<'_>, upstreams: &[Placed<'_, Upstream>], problems:
         socket: socket(&section.section("socket"), problems),
         timeout: timeout(&section.section("timeout"), protocol, problems),
         limit: limit(&section.section("limit"), problems),
+        client_fin: ClientFin::Finish,
     }
 }
 

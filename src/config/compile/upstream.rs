@@ -4,7 +4,8 @@ use super::{Placed, secs, socket};
 use crate::config::address;
 use crate::config::diagnostic::{Fault, Problems, Site};
 use crate::config::model::{
-    Balance, Endpoint, HashKey, Passive, Pool, Upstream, UpstreamClose, UpstreamSocket, UpstreamTimeout,
+    Balance, Endpoint, HashKey, Passive, Pool, Source, Upstream, UpstreamClose, UpstreamSocket,
+    UpstreamTimeout,
 };
 use crate::config::section::{Entry, Section};
 use crate::config::suggest::closest;
@@ -69,13 +70,13 @@ pub(super) fn reference(
 
 fn upstream(section: &Section<'_>, problems: &mut Problems) -> Upstream {
     let endpoints = endpoints(section, problems);
-    let source_addresses = source_addresses(&section.section("source"), &endpoints, problems);
+    let source = source(&section.section("source"), &endpoints, problems);
     Upstream {
         name: required_name(section, problems),
         balance: balance(section, problems),
         endpoints,
         pool: pool(&section.section("pool"), problems),
-        source_addresses,
+        source,
         timeout: timeout(&section.section("timeout"), problems),
         socket: socket(&section.section("socket"), problems),
         passive: passive(&section.section("passive"), problems),
@@ -183,6 +184,17 @@ fn endpoint(element: &Entry<'_>, problems: &mut Problems) -> Option<Endpoint> {
     }
     let weight = table.read("weight", problems, number(1..=WEIGHT_MAX)).unwrap_or(1);
     Some(Endpoint { address: table.read("address", problems, address::dial)?, weight })
+}
+
+fn source(section: &Section<'_>, endpoints: &[Endpoint], problems: &mut Problems) -> Source {
+    Source {
+        addresses: source_addresses(section, endpoints, problems),
+        ports: None,
+        warn_percent: 60,
+        reuse_only_percent: 75,
+        refuse_percent: 85,
+        nat: None,
+    }
 }
 
 /// Sources are used in turn for every endpoint, so that all must be able to reach all.

@@ -1,7 +1,7 @@
 use super::*;
 use crate::config::model::{
-    AccessLog, Admin, AdminListen, ListenerLimit, ListenerTimeout, Log, LogFormat, Protocol, Runtime,
-    TcpKeepalive,
+    AccessLog, Admin, AdminListen, ClientFin, ListenerLimit, ListenerTimeout, Log, LogFormat, Protocol,
+    Runtime, TcpKeepalive,
 };
 use crate::sys::sock_diag::{self, ListenQueue};
 use socket2::SockRef;
@@ -46,6 +46,7 @@ fn listener(name: &str, bind: &[&str]) -> Listener {
             target_bytes: 1 << 13,
             body_bytes: 0,
         },
+        client_fin: ClientFin::Finish,
     }
 }
 

@@ -57,6 +57,7 @@ fn default_listener() -> Listener {
             target_bytes: 8 << 10,
             body_bytes: 0,
         },
+        client_fin: ClientFin::Finish,
     }
 }
 
@@ -75,7 +76,14 @@ fn default_upstream() -> Upstream {
             wait_timeout: secs(3),
             wait_queue: 1024,
         },
-        source_addresses: vec![],
+        source: Source {
+            addresses: vec![],
+            ports: None,
+            warn_percent: 60,
+            reuse_only_percent: 75,
+            refuse_percent: 85,
+            nat: None,
+        },
         timeout: UpstreamTimeout {
             connect: secs(3),
             response_header: secs(60),
@@ -199,7 +207,7 @@ fn every_key_of_an_upstream_reaches_the_model() {
     let [a, b] = config.upstreams.as_slice() else { panic!("two upstreams") };
     assert_eq!(a.balance, Balance::Hash(HashKey::Header("x-user".into())));
     assert_eq!(a.endpoints, [Endpoint { address: "192.0.2.1:14".parse().unwrap(), weight: 15 }]);
-    assert_eq!(a.source_addresses, ["192.0.2.16".parse::<std::net::IpAddr>().unwrap()]);
+    assert_eq!(a.source.addresses, ["192.0.2.16".parse::<std::net::IpAddr>().unwrap()]);
     let minutes = secs(18 * 60);
     let passive = Passive { failures: 17, retry_after: minutes, retry_after_max: minutes };
     assert_eq!(a.passive, passive, "the longest is no shorter than the first");
