@@ -6,6 +6,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -56,6 +57,14 @@ pub(super) enum Command {
     #[command(after_help = "Examples:\n  millpond stats\n  millpond stats --json\n  \
                             millpond stats --admin unix:/run/millpond/admin.sock")]
     Stats(StatsArgs),
+
+    /// Watch a running instance, full screen
+    ///
+    /// Listeners, endpoints, sockets in CLOSE_WAIT and everything that is wrong, in words. `?` shows
+    /// the keys, `q` quits. Colours are left out if NO_COLOR is set.
+    #[command(after_help = "Examples:\n  millpond top\n  millpond top --interval 250ms\n  \
+                            millpond top --admin unix:/run/millpond/admin.sock")]
+    Top(TopArgs),
 }
 
 #[derive(Debug, ClapArgs)]
@@ -104,6 +113,26 @@ pub(super) struct StatsArgs {
     /// Print the JSON of GET /stats as it comes
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct TopArgs {
+    /// Where the admin server of the instance listens: host:port or unix:/path
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9900")]
+    pub(super) admin: AdminTarget,
+
+    /// How often to ask it, from 100ms to 1h
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
+    pub(super) interval: Duration,
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if (Duration::from_millis(100)..=Duration::from_secs(3600)).contains(&interval) {
+        Ok(interval)
+    } else {
+        Err("it must be from 100ms to 1h".to_owned())
+    }
 }
 
 /// Where to reach an admin server.
@@ -177,6 +206,17 @@ mod tests {
             assert_eq!(parse(bad).unwrap_err().exit_code(), 2, "{bad}");
         }
         assert_eq!(parse("millpond --help").unwrap_err().kind(), ErrorKind::DisplayHelp);
+    }
+
+    #[test]
+    fn an_interval_is_neither_a_flood_nor_for_ever() {
+        let interval = |text: &str| match parse(&format!("millpond top --interval {text}")) {
+            Ok(Command::Top(top)) => Some(top.interval.as_millis()),
+            _ => None,
+        };
+        assert_eq!(["100ms", "1s", "1h"].map(interval), [Some(100), Some(1_000), Some(3_600_000)]);
+        assert_eq!(["0s", "99ms", "2h", "1", "soon"].map(interval), [None; 5]);
+        assert!(matches!(parse("millpond top"), Ok(Command::Top(top)) if top.interval.as_secs() == 1));
     }
 
     #[test]

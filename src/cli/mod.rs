@@ -10,6 +10,7 @@ mod signals;
 mod stats;
 mod summary;
 mod table;
+mod top;
 
 use args::{Args, Command};
 use clap::Parser;
@@ -41,6 +42,11 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
         }
         Command::Check(args) => Ok(check::check(&args.config, args.strict, &mut out)?),
         Command::Stats(args) => stats::stats(&args, &mut out),
+        Command::Top(args) => {
+            // A panic on another thread gives the terminal back through standard output.
+            drop(out);
+            top::top(&args)
+        }
     }
 }
 
