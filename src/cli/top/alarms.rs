@@ -131,7 +131,9 @@ fn level_in_words(level: &str) -> String {
 }
 
 fn of_listener(listener: &Listener, rates: &ListenerRates, alarms: &mut Vec<Alarm>) {
-    let name = format!("{} {}", listener.name, listener.address);
+    let Listener { name, address, .. } = listener;
+    // A listener that was given no name is called by its address.
+    let name = if name == address { name.clone() } else { format!("{name} {address}") };
     let queue = &listener.accept_queue;
     let (depth, limit) = (format::count(queue.depth), format::count(Some(queue.limit)));
     if queue.depth.is_some_and(|depth| depth >= queue.limit) {

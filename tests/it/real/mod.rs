@@ -13,6 +13,8 @@ mod postgres;
 mod process;
 mod program;
 mod redis;
+mod tmux;
+mod top;
 mod upload;
 mod websocket;
 
@@ -25,6 +27,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         netcat::tests(),
         postgres::tests(),
         redis::tests(),
+        top::tests(),
         upload::tests(),
         websocket::tests(),
     ];
