@@ -29,6 +29,8 @@ pub(super) enum Event {
     Tick,
     /// It is to end.
     End,
+    /// A part of the program has failed, and said so.
+    Broken,
 }
 
 /// What lies over the tables.
@@ -117,7 +119,7 @@ impl App {
         self.now = now;
         match event {
             Event::Tick => {}
-            Event::End => self.ended = true,
+            Event::End | Event::Broken => self.ended = true,
             Event::Key(key) if key.kind == KeyEventKind::Release => {}
             Event::Key(key) => self.key(key),
             // It was asked before the pause.

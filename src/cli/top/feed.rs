@@ -81,7 +81,7 @@ fn spawn(
     impl Drop for Ends {
         fn drop(&mut self) {
             // Nobody listens any more: it has ended already.
-            let _ = self.0.send(Event::End);
+            let _ = self.0.send(if thread::panicking() { Event::Broken } else { Event::End });
         }
     }
     let ends = Ends(events);

@@ -41,7 +41,7 @@ pub(super) fn top(args: &TopArgs) -> anyhow::Result<u8> {
     match run(app, &feed, &mut screen) {
         // The terminal is gone, and whoever looked at it too.
         Err(_) if !io::stdout().is_terminal() => Ok(0),
-        shown => shown.map(|()| 0).context("cannot draw"),
+        shown => shown.map(|()| 0).context("cannot go on"),
     }
 }
 
@@ -53,6 +53,9 @@ fn run(mut app: App, feed: &Feed, screen: &mut Screen) -> io::Result<()> {
         let due = app.pace().saturating_sub(asked_at.elapsed());
         let event = feed.next(if is_asked || app.paused { TICK } else { due.min(TICK) });
         is_asked &= !matches!(event, Event::Answer(_) | Event::Silence(_));
+        if matches!(event, Event::Broken) {
+            return Err(io::Error::other("a thread of its own has failed"));
+        }
         app.update(event, SystemTime::now());
         if !is_asked && !app.paused && asked_at.elapsed() >= app.pace() {
             feed.ask();

@@ -8,6 +8,7 @@ use ratatui::crossterm::terminal::{
 };
 use ratatui::{Frame, Terminal};
 use std::io::{self, Stdout};
+use std::mem::ManuallyDrop;
 use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
@@ -18,7 +19,9 @@ static TAKEN: AtomicBool = AtomicBool::new(false);
 /// The terminal, taken over. Dropped, or in a panic, it is as it was before.
 #[derive(Debug)]
 pub(super) struct Screen {
-    terminal: Terminal<CrosstermBackend<Stdout>>,
+    /// Never dropped: it would show the cursor, which is done here, and panic if it cannot because the
+    /// terminal is gone.
+    terminal: ManuallyDrop<Terminal<CrosstermBackend<Stdout>>>,
 }
 
 impl Screen {
@@ -32,7 +35,7 @@ impl Screen {
         }));
         let terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
         TAKEN.store(true, SeqCst);
-        let screen = Self { terminal };
+        let screen = Self { terminal: ManuallyDrop::new(terminal) };
         enable_raw_mode()?;
         execute!(io::stdout(), EnterAlternateScreen, Hide)?;
         Ok(screen)

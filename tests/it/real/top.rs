@@ -4,8 +4,9 @@ use super::process::free_address;
 use super::tmux::Terminal;
 use crate::harness::{Client, Origin, Running, Setup, eventually, millpond};
 use libtest_mimic::Trial;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Signal, kill_process};
 use std::net::SocketAddr;
+use tempfile::TempDir;
 
 pub(super) fn tests() -> Vec<Trial> {
     crate::trials![
@@ -110,15 +111,21 @@ fn signals_give_the_terminal_back() {
     }
 }
 
+/// Without an error that nobody could read.
 fn a_terminal_that_closes_ends_it() {
     let origin = Origin::saying("ok");
     let process = Running::start(&Setup::http([origin.address()]));
+    let directory = TempDir::new().unwrap();
+    let code = directory.path().join("code");
     let terminal = Terminal::open();
-    terminal.line(&top(process.admin()));
+    // The shell lives on to tell how it ended.
+    terminal.line(&format!("trap '' HUP; {}; echo $? >{}", top(process.admin()), code.display()));
     terminal.wait_for("Listeners  1");
-    let program = terminal.program();
     terminal.close();
-    eventually("the end of the program", || has_ended(program));
+    eventually("the end of the program", || {
+        std::fs::read_to_string(&code).is_ok_and(|code| code.ends_with('\n'))
+    });
+    assert_eq!(std::fs::read_to_string(&code).unwrap(), "0\n");
 }
 
 fn a_window_may_change_its_size() {
@@ -144,12 +151,6 @@ fn without_colour_if_no_color_is_set() {
         terminal.keys(&["q"]);
         terminal.wait_until("the shell", |screen| !screen.contains("Listeners"));
     }
-}
-
-/// Whether a process is gone, or a zombie that nobody has asked for (proc_pid_stat(5), field 3).
-fn has_ended(process: Pid) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero()));
-    stat.map_or(true, |stat| stat.rsplit_once(") ").is_some_and(|(_, fields)| fields.starts_with('Z')))
 }
 
 /// Whether a text has a sequence that sets the colour of what follows (ECMA-48 8.3.117: SGR 30 to 47
