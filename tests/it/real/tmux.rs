@@ -96,12 +96,12 @@ impl Terminal {
         group.and_then(Pid::from_raw).expect("a process group")
     }
 
-    /// The terminal's settings, as stty(1) has them. Only at a shell's prompt.
+    /// The terminal's settings, as stty(1) has them, without its size. Only at a shell's prompt.
     #[track_caller]
     pub(super) fn settings(&self) -> String {
         let file = self.directory.path().join("settings");
         let _ = std::fs::remove_file(&file);
-        self.line(&format!("stty -a > {0}.new; mv {0}.new {0}", file.display()));
+        self.line(&format!("stty -g > {0}.new; mv {0}.new {0}", file.display()));
         eventually("the settings", || file.exists());
         std::fs::read_to_string(file).expect("just written")
     }

@@ -42,6 +42,8 @@ fn the_screen_agrees_with_the_statistics_and_q_gives_the_terminal_back() {
     terminal.line(&format!("{}; echo code=$?", top(process.admin())));
     terminal.wait_for("Listeners  1");
     assert_eq!(terminal.modes(), (true, false), "a screen of its own, without a cursor");
+    // Long addresses leave no room for every column in a small window.
+    terminal.resize(120, 40);
 
     let row_of = |screen: &str, address: SocketAddr| -> Vec<String> {
         let address = address.to_string();
@@ -50,7 +52,7 @@ fn the_screen_agrees_with_the_statistics_and_q_gives_the_terminal_back() {
     };
     let statistics = process.statistics();
     let sessions = statistics["listeners"][0]["sessions"]["current"].to_string();
-    terminal.wait_until("the sessions", |screen| row_of(screen, process.address()).get(2) == Some(&sessions));
+    terminal.wait_until("the sessions", |screen| row_of(screen, process.address()).get(3) == Some(&sessions));
     let idle = statistics["upstreams"][0]["endpoints"][0]["connections"]["idle"].to_string();
     terminal.wait_until("the pool", |screen| {
         let row = row_of(screen, origin.address());
@@ -118,8 +120,8 @@ fn a_terminal_that_closes_ends_it() {
     let directory = TempDir::new().unwrap();
     let code = directory.path().join("code");
     let terminal = Terminal::open();
-    // The shell lives on to tell how it ended.
-    terminal.line(&format!("trap '' HUP; {}; echo $? >{}", top(process.admin()), code.display()));
+    // This shell lives on to tell how it ended.
+    terminal.line(&format!("sh -c 'trap \"\" HUP; {}; echo $? >{}'", top(process.admin()), code.display()));
     terminal.wait_for("Listeners  1");
     terminal.close();
     eventually("the end of the program", || {
