@@ -6,9 +6,11 @@
 //! was an error.
 
 mod listener;
+mod nat;
 mod process;
 mod relations;
 mod socket;
+mod source;
 mod upstream;
 
 use super::diagnostic::Problems;

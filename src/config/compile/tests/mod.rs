@@ -4,6 +4,7 @@ use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::config::load::{Loaded, parse_str};
 
 mod model;
+mod source;
 mod structure;
 mod values;
 
