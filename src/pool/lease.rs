@@ -16,6 +16,7 @@ pub struct Lease {
     connection: Option<Connection>,
     pool: Rc<Pool>,
     reused: bool,
+    is_tunnel: bool,
 }
 
 impl Lease {
@@ -27,7 +28,7 @@ impl Lease {
         if reused {
             pool.counters().reused_total.inc();
         }
-        Self { connection: Some(connection), pool, reused }
+        Self { connection: Some(connection), pool, reused, is_tunnel: false }
     }
 
     /// The connection.
@@ -58,6 +59,13 @@ impl Lease {
         self.connection.as_ref().map(|connection| connection.life().connect_time).unwrap_or_default()
     }
 
+    /// The connection becomes one side of a tunnel, and will not come back.
+    pub fn become_tunnel(&mut self) {
+        if !std::mem::replace(&mut self.is_tunnel, true) {
+            self.pool.counters().tunnels.inc();
+        }
+    }
+
     /// Closes the connection, which was one side of a tunnel; `reset` passes on the other side's.
     pub fn end_tunnel(mut self, reset: bool) {
         if reset && let Some(connection) = &self.connection {
@@ -73,6 +81,9 @@ impl Lease {
 
     fn end(&mut self, reason: DiscardReason) {
         if let Some(connection) = self.connection.take() {
+            if self.is_tunnel {
+                self.pool.counters().tunnels.dec();
+            }
             state::transition(self.pool.counters(), state::State::Leased, state::State::Absent);
             self.pool.close(connection, reason);
         }
