@@ -41,10 +41,16 @@ impl Snapshot {
                 listen_drops: None,
                 time_wait_overflow: None,
                 orphans: None,
+                syn_queue_drops: None,
+                syn_queue_cookies: None,
+                syncookies_sent: None,
+                tcp_memory_bytes: None,
             },
             listeners: registry.listeners.iter().map(|state| listener(state, host.somaxconn)).collect(),
             upstreams: registry.upstreams.iter().map(|state| upstream(state)).collect(),
             close_wait: None,
+            budgets: Vec::new(),
+            census: None,
             notes,
         }
     }
