@@ -48,8 +48,8 @@ pub(super) enum Command {
 
     /// Check a configuration file and print everything that is wrong with it
     ///
-    /// Never binds or dials anything. Exits with 0 when the file can be used (with --strict: when
-    /// there is no warning either), with 1 otherwise.
+    /// Warns as well of what this host's limits do not allow. Never binds or dials anything. Exits with 0
+    /// when the file can be used (with --strict: when there is no warning either), with 1 otherwise.
     #[command(after_help = "Examples:\n  millpond check -c millpond.toml\n  \
                             millpond check -c millpond.toml --strict")]
     Check(CheckArgs),
