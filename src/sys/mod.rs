@@ -2,6 +2,7 @@
 
 pub mod limits;
 pub mod local_ports;
+pub mod netstat;
 pub mod sock_diag;
 pub mod sockopt;
 pub mod splice;

@@ -5,6 +5,7 @@
 //! wrong, so that one mistake never hides another. What they return counts only when no problem
 //! was an error.
 
+mod lints;
 mod listener;
 mod nat;
 mod process;
@@ -25,6 +26,7 @@ pub(super) fn compile(root: &Section<'_>, cores: usize, problems: &mut Problems)
     let upstreams = upstream::all(root, problems);
     let listeners = listener::all(root, &upstreams, problems);
     relations::check(&admin, &listeners, &upstreams, problems);
+    lints::timers(&listeners, &upstreams, problems);
     Config {
         runtime: process::runtime(root, cores, problems),
         admin,

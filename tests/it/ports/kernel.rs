@@ -1,6 +1,6 @@
 //! The kernel has no port, although millpond counts some: somebody else has them.
 
-use super::{From, GET, asking, figures, origin, unavailable};
+use super::{From, GET, all_come_back, asking, figures, origin, unavailable};
 use crate::harness::{Client, Gate, Proxy, Setup, eventually, kernel};
 use libtest_mimic::Trial;
 use millpond::addr::SourceAddr;
@@ -15,6 +15,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         another_source_is_tried,
         a_source_that_is_no_address_of_this_host,
         connections_come_from_the_configured_ports,
+        a_close_by_fin_holds_its_port_and_one_by_reset_does_not,
     ]
 }
 
@@ -91,5 +92,22 @@ fn connections_come_from_the_configured_ports() {
     for socket in sockets {
         assert_eq!(socket.local.ip().to_string(), from.addresses[0]);
         assert!(from.ports.contains(&socket.local.port()), "{} is not in {:?}", socket.local, from.ports);
+    }
+}
+
+fn a_close_by_fin_holds_its_port_and_one_by_reset_does_not() {
+    for (close, time_waits) in [("graceful", 1), ("auto", 0)] {
+        let gate = Gate::new();
+        let origin = origin(&gate);
+        let setup = From::new().of(Setup::http([origin.address()])).upstream("pool.max_idle = 0");
+        let proxy = setup.upstream(&format!("socket.close = \"{close}\"")).start();
+        assert_eq!(asking(&proxy, GET).response().text(), "ok");
+        let figures = figures(proxy.rested(), 0);
+        assert_eq!((figures.used, figures.time_wait), (0, time_waits), "{close}");
+        // It lasts longer than it holds its port: on loopback, one of a second's age is reused.
+        let found = || kernel::towards(origin.address(), &[TcpState::TimeWait]).len() as u32;
+        eventually("the kernel agrees", || found() == time_waits);
+        all_come_back(&proxy);
+        assert_eq!(found(), time_waits);
     }
 }

@@ -15,7 +15,7 @@ const fn secs(seconds: u64) -> Duration {
 fn the_smallest_file_is_a_complete_configuration() {
     let text = "[[listener]]\nbind = \"127.0.0.1:8080\"\nupstream = \"app\"\n\n\
                 [[upstream]]\nname = \"app\"\nendpoints = [\"127.0.0.1:3000\"]\n";
-    let Loaded { config, warnings } = loaded(text);
+    let Loaded { config, warnings, .. } = loaded(text);
     assert_eq!(warnings, []);
     assert!(config.runtime.workers >= 1);
     assert_eq!(config.runtime.shutdown_timeout, secs(30));
@@ -155,7 +155,7 @@ pool.max_connections = 30
 
 #[test]
 fn every_key_of_the_process_reaches_the_model() {
-    let Loaded { config, warnings } = loaded(EVERY_KEY);
+    let Loaded { config, warnings, .. } = loaded(EVERY_KEY);
     assert_eq!(warnings, []);
     assert_eq!(config.runtime, Runtime { workers: 3, shutdown_timeout: Duration::ZERO });
     assert_eq!(config.admin.listen, AdminListen::Unix("/run/millpond.sock".into()));
