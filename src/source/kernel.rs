@@ -7,6 +7,10 @@ use std::time::Duration;
 /// How long the side that closes first keeps a connection in TIME_WAIT: TCP_TIMEWAIT_LEN of
 /// include/net/tcp.h, which no setting changes.
 pub const TIME_WAIT: Duration = Duration::from_secs(60);
+/// How late the kernel ends it at most. A timer that is set for a minute fires at the next multiple of
+/// 512 jiffies, with 1000 of them a second of 4096 (kernel/time/timer.c): that is 5.12 s with 100 of
+/// them a second, 4.1 s with 1000, and less in between.
+const TIMER_LATE: Duration = Duration::from_millis(5120);
 
 /// The settings that decide which local ports connect(2) may choose, and how soon again. All are
 /// called net.ipv4 and hold for IPv6 too. ip(7), Documentation/networking/ip-sysctl.rst
@@ -29,10 +33,20 @@ pub struct PortSettings {
 /// How long the kernel keeps the port of a connection that we closed first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hold {
-    /// From the close on.
+    /// From the close on; by the kernel's timer where it is not reused, and those are late.
     pub time: Duration,
     /// Whether a later connection may have the port although the TIME_WAIT is still there.
     pub reuse: bool,
+}
+
+impl Hold {
+    /// Where a TIME_WAIT holds its port to its end.
+    pub const TO_THE_END: Self = Self { time: TIME_WAIT, reuse: false };
+
+    /// After this time the port is there again, whatever the kernel's timers do.
+    pub fn longest(&self) -> Duration {
+        if self.reuse { self.time } else { self.time + TIMER_LATE }
+    }
 }
 
 impl Default for PortSettings {
@@ -80,7 +94,7 @@ impl PortSettings {
         let reuse = self.timestamps && (self.tw_reuse == 1 || self.tw_reuse == 2 && loopback);
         match reuse {
             true => Hold { time: self.tw_reuse_delay.min(TIME_WAIT), reuse },
-            false => Hold { time: TIME_WAIT, reuse },
+            false => Hold::TO_THE_END,
         }
     }
 }

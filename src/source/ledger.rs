@@ -3,7 +3,7 @@
 mod held;
 mod rate;
 
-use super::kernel::{Hold, TIME_WAIT};
+use super::kernel::Hold;
 use held::Held;
 use rate::Rate;
 use std::time::{Duration, Instant};
@@ -15,7 +15,8 @@ pub struct Ledger {
     hold: Hold,
     /// Ours that are open or about to be.
     open: u32,
-    /// Ports that our closes left in TIME_WAIT.
+    /// Ports that our closes left in TIME_WAIT, each for as long as it may last: those that are over
+    /// before, the census finds missing.
     time_waits: Held,
     /// Ports that a NAT holds after our closes.
     translated: Held,
@@ -143,7 +144,7 @@ impl Ledger {
         self.closes.count(now);
         if left == Left::TimeWait {
             self.time_wait_closes.count(now);
-            self.time_waits.hold(now + self.hold.time);
+            self.time_waits.hold(now + self.hold.longest());
             self.time_waits_seen.note(self.time_waits.total());
         }
         if let Some(time) = nat {
@@ -167,7 +168,8 @@ impl Ledger {
             // Most of the kernel's are old enough to be reused, and it does not tell which.
             self.other.time_wait = 0;
         } else {
-            // A close that was answered by RST leaves none; one that waits for FIN is among the open.
+            // Some are over. And a close that was answered by RST leaves none; one that waits for FIN is
+            // among the open.
             let imagined = self.time_waits_seen.least.saturating_sub(kernel.time_wait);
             self.time_waits.forget(imagined);
             self.other.time_wait = self.time_waits_seen.rest_of(kernel.time_wait, self.other.time_wait);
@@ -189,7 +191,7 @@ impl Ledger {
         // The census is up to a second old.
         let blamed = self.hold.reuse && all * 100 >= u64::from(capacity) * 95;
         if blamed {
-            self.hold = Hold { time: TIME_WAIT, reuse: false };
+            self.hold = Hold::TO_THE_END;
         }
         blamed
     }

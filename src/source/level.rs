@@ -3,10 +3,11 @@
 use crate::config::model;
 
 /// What is allowed at the number of ports taken, from the freest to the strictest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Level {
     /// Plenty are left.
+    #[default]
     Ok,
     /// From `source.warn_percent` on: it is logged.
     Warn,
@@ -25,8 +26,8 @@ pub struct Thresholds {
     refuse: u8,
 }
 
-/// A level is left this many percentage points below where it is entered, so that a number that
-/// wavers is not logged again and again.
+/// A level is left this many percentage points below where it is entered, so that what is allowed does
+/// not waver with every connection.
 const HYSTERESIS: u8 = 2;
 
 impl Level {

@@ -31,6 +31,7 @@ pub struct SourcePorts {
     capacity: AtomicU32,
     /// As of the last change or look, under the ledger's lock.
     level: AtomicU8,
+    told: Mutex<Told>,
     unavailable_total: AtomicU64,
 }
 
@@ -75,10 +76,12 @@ pub struct Figures {
     pub level: Level,
 }
 
-/// A change of level, to be logged when nothing is locked.
-struct Change {
-    before: Level,
-    now: Figures,
+/// What was said of the level last.
+#[derive(Debug, Default)]
+struct Told {
+    level: Level,
+    /// Since when it is below that.
+    lower_since: Option<Instant>,
 }
 
 impl SourcePorts {
@@ -100,6 +103,7 @@ impl SourcePorts {
             ledger,
             capacity: AtomicU32::new(0),
             level: AtomicU8::new(Level::Ok as u8),
+            told: Mutex::default(),
             unavailable_total: AtomicU64::new(0),
         };
         ports.set_capacity(settings);
@@ -225,20 +229,18 @@ impl SourcePorts {
         Figures { level: self.level(), ..figures }
     }
 
-    /// Changes the ledger and says, once, if that changed the level.
+    /// Changes the ledger, and says if the level is another because of that, or of time.
     fn change<T>(&self, now: Instant, change: impl FnOnce(&mut Ledger) -> T) -> T {
         let mut ledger = self.ledger();
         let result = change(&mut ledger);
         let taken = ledger.taken(self.nat.is_some(), now);
-        let before = self.level();
-        let level = self.thresholds.level(self.counted(taken), self.capacity(), before);
-        let changed = (level != before).then(|| {
-            self.level.store(level as u8, Relaxed);
-            Change { before, now: self.describe(taken, ledger.rates(now)) }
-        });
+        let level = self.thresholds.level(self.counted(taken), self.capacity(), self.level());
+        self.level.store(level as u8, Relaxed);
+        let before = self.told.lock().unwrap_or_else(PoisonError::into_inner).change(level, now);
+        let figures = before.map(|before| (before, self.describe(taken, ledger.rates(now))));
         drop(ledger);
-        if let Some(change) = changed {
-            self.log(&change);
+        if let Some((before, figures)) = figures {
+            self.log(before, &figures);
         }
         result
     }
@@ -269,25 +271,25 @@ impl SourcePorts {
         }
     }
 
-    fn log(&self, change: &Change) {
+    fn log(&self, before: Level, figures: &Figures) {
         let Self { upstream, destination, .. } = self;
-        let Figures { source, capacity, used, time_wait, free, opens_per_s, .. } = change.now;
-        let (level, opens_per_s) = (change.now.level.label(), opens_per_s.round());
-        if change.now.level < change.before {
+        let Figures { source, capacity, used, time_wait, free, .. } = *figures;
+        let (level, opens_per_s) = (figures.level.label(), figures.opens_per_s.round());
+        if figures.level < before {
             tracing::info!(
                 %upstream, %source, %destination, level, capacity, used, time_wait, free, opens_per_s,
                 "source ports have come back"
             );
             return;
         }
-        let effect = match change.now.level {
+        let effect = match figures.level {
             Level::Ok | Level::Warn => "source ports are running low",
             Level::ReuseOnly => "few source ports are left: requests wait for pooled connections",
             Level::Refuse => "hardly a source port is left: nothing more is dialled",
         };
         tracing::warn!(
             %upstream, %source, %destination, level, capacity, used, time_wait, free, opens_per_s,
-            "{effect}; {}", self.remedy(&change.now)
+            "{effect}; {}", self.remedy(figures)
         );
     }
 
@@ -323,6 +325,28 @@ impl SourcePorts {
     }
 }
 
+impl Told {
+    /// What was said before, if it is to be said that the level is this one now: at once when it is
+    /// higher, and when it has been lower for a while. Ports that come back are taken again under load,
+    /// many times a second.
+    fn change(&mut self, level: Level, now: Instant) -> Option<Level> {
+        if level == self.level {
+            self.lower_since = None;
+            return None;
+        }
+        let is_settled = match level < self.level {
+            true => now.saturating_duration_since(*self.lower_since.get_or_insert(now)) >= SETTLED,
+            false => true,
+        };
+        is_settled.then(|| {
+            self.lower_since = None;
+            std::mem::replace(&mut self.level, level)
+        })
+    }
+}
+
+/// For how long the level has been lower when that is said.
+const SETTLED: Duration = Duration::from_secs(5);
 /// For how long nothing is dialled after EADDRNOTAVAIL at connect(2), for which the kernel has looked at
 /// every port: until the next census, which comes every second and tells who has them.
 const NO_PORTS_REST: Duration = Duration::from_secs(1);

@@ -69,7 +69,7 @@ fn figures_add_up_to_the_capacity() {
     let figures = ports.figures(now);
     assert_eq!((figures.capacity, figures.used, figures.time_wait, figures.free), (100, 30, 20, 50));
     assert_eq!(figures.level, Level::Ok);
-    assert_eq!(ports.figures(now + Duration::from_secs(61)).free, 70);
+    assert_eq!(ports.figures(now + Duration::from_secs(66)).free, 70);
 }
 
 #[test]
@@ -126,6 +126,24 @@ fn settings_that_change_change_the_capacity_and_the_hold() {
     ports.release(Left::TimeWait, now);
     assert_eq!((ports.figures(now).capacity, ports.figures(now).time_wait), (200, 1));
     assert_eq!(ports.figures(now + Duration::from_millis(1100)).time_wait, 0);
+}
+
+#[test]
+fn a_level_that_wavers_is_told_once() {
+    let (mut told, start) = (Told::default(), Instant::now());
+    let at = |ms| start + Duration::from_millis(ms);
+    assert_eq!(told.change(Level::Ok, at(0)), None);
+    assert_eq!(told.change(Level::Warn, at(1)), Some(Level::Ok));
+    assert_eq!(told.change(Level::Refuse, at(2)), Some(Level::Warn));
+    for ms in (10..60_000).step_by(20) {
+        assert_eq!(told.change(Level::ReuseOnly, at(ms)), None);
+        assert_eq!(told.change(Level::Refuse, at(ms + 10)), None);
+    }
+    assert_eq!(told.change(Level::Warn, at(60_000)), None);
+    assert_eq!(told.change(Level::Ok, at(64_999)), None);
+    assert_eq!(told.change(Level::Warn, at(65_000)), Some(Level::Refuse));
+    assert_eq!(told.change(Level::Ok, at(65_001)), None);
+    assert_eq!(told.change(Level::ReuseOnly, at(65_002)), Some(Level::Warn));
 }
 
 #[test]
@@ -238,7 +256,7 @@ proptest! {
             prop_assert!(figures.free <= CAPACITY - figures.used.min(CAPACITY));
         }
         (0..kernel.open).for_each(|_| ports.release(Left::Nothing, now));
-        now += Duration::from_secs(61);
+        now += Duration::from_secs(66);
         for _ in 0..2 {
             now += Duration::from_secs(1);
             ports.note_census(KernelPorts::default(), now);
