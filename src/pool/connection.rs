@@ -40,8 +40,10 @@ pub struct Life {
     pub retire_at: Option<Instant>,
     /// Exchanges begun on it.
     pub uses: u64,
-    /// Since when it is idle, if it is.
+    /// Since when it is idle, or was, before its lease.
     pub idle_since: Instant,
+    /// Since when it is leased, if it is.
+    pub leased_at: Instant,
     slot: OpenSlot,
 }
 
@@ -180,7 +182,7 @@ impl Life {
     /// The life of a connection established at `now`.
     pub fn new(mut slot: OpenSlot, now: Instant, connect_time: Duration, retire_at: Option<Instant>) -> Self {
         slot.port.connected(now);
-        Self { connect_time, retire_at, uses: 0, idle_since: now, slot }
+        Self { connect_time, retire_at, uses: 0, idle_since: now, leased_at: now, slot }
     }
 }
 

@@ -48,8 +48,9 @@ impl Lease {
 
     /// Gives the connection back: the exchange ended cleanly on both sides.
     pub fn release(mut self, now: Instant) {
-        if let Some(connection) = self.connection.take() {
+        if let Some(mut connection) = self.connection.take() {
             state::transition(self.pool.counters(), state::State::Leased, state::State::Idle);
+            connection.life_mut().idle_since = now;
             self.pool.take_back(connection, now);
         }
     }
@@ -63,6 +64,14 @@ impl Lease {
     pub fn become_tunnel(&mut self) {
         if !std::mem::replace(&mut self.is_tunnel, true) {
             self.pool.counters().tunnels.inc();
+        }
+    }
+
+    /// The endpoint closed the connection without a byte of a response, and it had been used before: it
+    /// was closed while it was idle, if that is heard at once.
+    pub fn note_stale(&self, now: Instant) {
+        if let Some(connection) = &self.connection {
+            self.pool.closed_under_lease(connection.life(), now);
         }
     }
 

@@ -138,6 +138,7 @@ fn counts_are_summed_over_workers_and_addresses() {
     let source = [endpoint[0], endpoint[1], ("source", "127.0.0.1")];
     assert_eq!(value(&samples, "millpond_source_ports_used", &source), 3.0);
     assert_eq!(value(&samples, "millpond_source_ports_free", &source), 28_229.0);
+    assert_eq!(value(&samples, "millpond_upstream_idle_timeout_seconds", &endpoint), 4.0);
     assert_eq!(value(&samples, "millpond_descriptors", &[("state", "other")]), 35.0);
     assert_eq!(value(&samples, "millpond_descriptors_limit", &[]), 20_000.0);
 }
