@@ -5,3 +5,4 @@ pub mod netstat;
 pub mod sock_diag;
 pub mod sockopt;
 pub mod splice;
+pub mod tcp_info;
