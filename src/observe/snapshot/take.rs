@@ -117,7 +117,7 @@ fn upstream(state: &UpstreamState) -> Upstream {
 }
 
 fn endpoint(upstream: &UpstreamState, index: usize, state: &EndpointState) -> Endpoint {
-    let (idle_timeout, idle_timeout_from) = state.idle_timeout(&upstream.config.pool);
+    let (idle_timeout, idle_timeout_from) = state.idle_timeout(&upstream.config);
     let (opened, reused) = (state.total(|w| &w.opened_total), state.total(|w| &w.reused_total));
     let discards = |worker: &EndpointCounters, r: &DiscardReason| worker.discards.get(r.index());
     let discards = DiscardReason::ALL
