@@ -9,6 +9,7 @@
 mod balancing;
 mod cli;
 mod forwarding;
+mod half_close;
 mod harness;
 mod life;
 mod pool;
@@ -39,6 +40,7 @@ fn main() {
         pool::tests(),
         balancing::tests(),
         tcp::tests(),
+        half_close::tests(),
         life::tests(),
         cli::tests(),
         real::tests(),
