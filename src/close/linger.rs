@@ -1,9 +1,11 @@
 //! Carrying out how a client's connection is closed.
 
-use super::policy::{self, ClientClose, ClientState};
+use super::policy::{self, ClientClose, ClientFacts, ClientState};
 use crate::buffer::BufferPool;
 use crate::config::model::Listener;
+use crate::sys::sock_diag::TcpState;
 use crate::sys::sockopt;
+use crate::sys::tcp_info::tcp_state;
 use crate::timer::{RESOLUTION, Timer};
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -14,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 /// Prepares a client's connection for close(2), which follows at once, as the policy decides by its
-/// listener's configuration and `state`; returns what was decided.
+/// listener's configuration and `state`; returns what was done.
 pub async fn close(
     stream: &mut TcpStream,
     state: ClientState,
@@ -22,10 +24,23 @@ pub async fn close(
     timer: &Timer,
     buffers: &Rc<BufferPool>,
 ) -> ClientClose {
-    let plan = policy::client(listener.socket.linger, state);
+    let plan = policy::client(ClientFacts {
+        linger: listener.socket.linger,
+        state,
+        // A queue that cannot be read counts as one that holds something: that costs no more than time.
+        unread: sockopt::unread(stream).unwrap_or(usize::MAX),
+        unacknowledged: sockopt::unacknowledged(stream).unwrap_or(usize::MAX),
+    });
     match plan {
         ClientClose::Close => {}
         ClientClose::Reset => reset(stream),
+        ClientClose::ResetOnceAcknowledged { cut } => {
+            let deadline = Instant::now() + listener.timeout.linger;
+            if !acknowledged(stream, deadline, timer).await && !cut {
+                return ClientClose::Close;
+            }
+            reset(stream);
+        }
         ClientClose::Drain => {
             timer.set(Instant::now() + listener.timeout.linger);
             if shutdown(stream).await {
@@ -71,11 +86,11 @@ async fn read_to_end(stream: &mut TcpStream, timer: &Timer, buffers: &Rc<BufferP
     .await;
 }
 
-/// Whether the peer acknowledged everything, FIN included, before the deadline. The kernel reports
-/// this by no event, so the queue is looked at from time to time.
+/// Whether the peer acknowledged everything, FIN included, before the deadline, or is gone. The kernel
+/// reports this by no event, so the queue is looked at from time to time.
 async fn acknowledged(stream: &TcpStream, deadline: Instant, timer: &Timer) -> bool {
     loop {
-        if sockopt::unacknowledged(stream).is_ok_and(|bytes| bytes == 0) {
+        if sockopt::unacknowledged(stream).is_ok_and(|bytes| bytes == 0) || is_gone(stream) {
             return true;
         }
         let now = Instant::now();
@@ -85,4 +100,9 @@ async fn acknowledged(stream: &TcpStream, deadline: Instant, timer: &Timer) -> b
         timer.set((now + RESOLUTION).min(deadline));
         timer.expired().await;
     }
+}
+
+/// Whether nobody is there any more to acknowledge anything; the queue does not tell.
+fn is_gone(stream: &TcpStream) -> bool {
+    tcp_state(stream).is_ok_and(|state| state == TcpState::Closed)
 }
