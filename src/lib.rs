@@ -89,6 +89,7 @@ pub mod budget;
 pub mod buffer;
 pub mod cli;
 pub mod close;
+pub mod command;
 pub mod config;
 pub mod forward;
 pub mod http1;

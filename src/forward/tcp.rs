@@ -8,9 +8,9 @@ use crate::close::linger;
 use crate::close::policy::ClientState;
 use crate::listener::accept::Inlet;
 use crate::reason::CloseReason;
-use crate::session::Session;
+use crate::session::{Phase, Session};
 use crate::timer::Timer;
-use crate::worker::{Counted, Worker};
+use crate::worker::Worker;
 use std::rc::Rc;
 use std::time::Instant;
 use tokio::net::TcpStream;
@@ -23,18 +23,19 @@ pub struct TcpSession {
     stream: TcpStream,
     session: Session,
     timer: Timer,
-    _counted: Counted,
 }
 
 impl TcpSession {
     /// A session that has not begun.
     pub fn new(worker: Rc<Worker>, inlet: Rc<Inlet>, stream: TcpStream, session: Session) -> Self {
-        let (timer, counted) = (worker.timers.timer(), worker.count_session());
-        Self { worker, inlet, stream, session, timer, _counted: counted }
+        let timer = worker.timers.timer();
+        session.entry().ends_by(&timer);
+        Self { worker, inlet, stream, session, timer }
     }
 
     /// Connects the client to an endpoint until either is done.
     pub async fn serve(mut self) {
+        self.session.enter(Phase::Waiting);
         let mut record = Record::begin(&self.worker, b"", Instant::now());
         let key = hash_ip(self.session.client().0.ip());
         let (reason, label, state) = match Box::pin(lease(&self.inlet.group, key, false, &mut record)).await {
@@ -52,6 +53,7 @@ impl TcpSession {
     }
 
     async fn tunnel(&mut self, mut leased: Leased, record: &mut Record) -> TunnelEnd {
+        self.session.enter_with(Phase::Tunnel, leased.lease.identity());
         let tunnel = Tunnel {
             client: &mut self.stream,
             endpoint: leased.lease.connection().stream(),
@@ -67,6 +69,7 @@ impl TcpSession {
     }
 
     async fn close(&mut self, reason: CloseReason, state: ClientState) {
+        self.session.enter(Phase::Closing);
         let (listener, buffers) = (&self.inlet.state.config, &self.worker.buffers);
         let done = linger::close(&mut self.stream, state, listener, &self.timer, buffers).await;
         self.session.ends(done.reason(reason));

@@ -8,6 +8,7 @@ use crate::reason::{CloseReason, DiscardReason, RejectReason};
 use crate::registry::{EndpointState, ListenerState, Registry};
 use std::fmt::{Display, Write};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// The `Content-Type` of [`render`]'s text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -80,9 +81,18 @@ fn process(text: &mut Text, registry: &Registry, host: &Host, access_log_lost: O
     if let Some(bytes) = host.resident_bytes {
         text.family(names::MEMORY_RESIDENT).sample(&[], bytes);
     }
+    close_wait(text, registry);
     if let Some(lines) = access_log_lost {
         text.family(names::ACCESS_LOG_LOST).sample(&[], lines);
     }
+}
+
+fn close_wait(text: &mut Text, registry: &Registry) {
+    if let Ok(stuck) = registry.close_wait.stuck(Instant::now()) {
+        text.family(names::CLOSE_WAIT_SOCKETS).sample(&[], stuck.count);
+        text.family(names::CLOSE_WAIT_OLDEST).sample(&[], stuck.oldest.as_secs_f64());
+    }
+    text.family(names::CLOSE_WAIT_REAPED).sample(&[], registry.close_wait.reaped_total());
 }
 
 fn client_side(text: &mut Text, listeners: &Listeners<'_>) {

@@ -3,6 +3,7 @@
 use crate::addr::ListenAddr;
 use crate::budget::Budget;
 use crate::config::model::{self, Config};
+use crate::metrics::close_wait::{CloseWait, Stuck};
 use crate::metrics::counters::{EndpointCounters, ListenerCounters};
 use crate::reason::{CloseReason, DiscardReason, RejectReason};
 use crate::registry::{EndpointState, ListenerState, Registry, UpstreamState};
@@ -45,6 +46,7 @@ pub(crate) fn registry_of(config: &Config) -> Arc<Registry> {
         listeners: config.listeners.iter().flat_map(listener_states).collect(),
         upstreams: config.upstreams.iter().map(upstream_state).collect(),
         budget: Arc::new(budget),
+        close_wait: close_wait(),
         started: Instant::now(),
         started_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000),
         draining: AtomicBool::new(false),
@@ -55,6 +57,14 @@ pub(crate) fn registry_of(config: &Config) -> Arc<Registry> {
     }
     count_connections(&registry.upstreams[0].endpoints[0].workers);
     Arc::new(registry)
+}
+
+/// Two are in CLOSE_WAIT, and one was closed by force.
+fn close_wait() -> CloseWait {
+    let state = CloseWait::default();
+    state.counted(Stuck { count: 2, oldest: Duration::from_millis(1500) }, Instant::now());
+    state.reaped();
+    state
 }
 
 /// The counts stand in both workers, so that a reader that forgets to add them up is caught.

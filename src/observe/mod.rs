@@ -1,7 +1,9 @@
 //! What millpond tells of itself: statistics, the log and the access log.
 
 pub mod access_log;
+pub mod census;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod logging;
+pub mod reaper;
 pub mod snapshot;

@@ -2,6 +2,7 @@
 
 pub mod connection;
 pub mod handover;
+pub mod identity;
 pub mod idle;
 pub mod lease;
 pub mod state;
@@ -12,4 +13,5 @@ mod endpoint_pool;
 
 pub use connection::Connection;
 pub use endpoint_pool::{Delivery, Pool, Ticket};
+pub use identity::Identity;
 pub use lease::Lease;

@@ -7,10 +7,14 @@ use std::rc::Rc;
 use std::task::Context;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
-use wheel::{Tick, TimerId, Wheel};
+pub use wheel::TimerId;
+use wheel::{Tick, Wheel};
 
 /// The wheel's resolution. A deadline fires up to this much late, never early.
 pub const RESOLUTION: Duration = Duration::from_millis(16);
+
+/// The name of no timer.
+pub const NO_TIMER: TimerId = TimerId::MAX;
 
 /// The deadlines of one worker.
 #[derive(Debug)]
@@ -36,6 +40,11 @@ impl Timers {
     pub fn timer(self: &Rc<Self>) -> Timer {
         let id = self.wheel.borrow_mut().insert();
         Timer { timers: Rc::clone(self), id }
+    }
+
+    /// When this timer fires; `None`: it is not set, or has fired.
+    pub fn due(&self, id: TimerId) -> Option<Instant> {
+        self.wheel.borrow().due(id).map(|tick| self.instant(tick))
     }
 
     /// Wakes every task that waits for one of these timers, so that it looks around: a drain began.
@@ -90,6 +99,11 @@ pub struct Timer {
 }
 
 impl Timer {
+    /// Its name among its worker's timers, until it is dropped.
+    pub fn id(&self) -> TimerId {
+        self.id
+    }
+
     /// Moves the deadline to `at`. Later than before costs one store.
     pub fn set(&self, at: Instant) {
         self.timers.set(self.id, at);

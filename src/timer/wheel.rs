@@ -79,6 +79,12 @@ impl Wheel {
         self.free = id;
     }
 
+    /// The entry's deadline; `None`: it has none, or has fired.
+    pub fn due(&self, id: TimerId) -> Option<Tick> {
+        let entry = self.entries.get(id as usize)?;
+        (entry.due != NEVER).then_some(entry.due)
+    }
+
     /// Whether the entry has fired since it was set; if not, `waker` is kept for then.
     pub fn poll_fired(&mut self, id: TimerId, waker: &Waker) -> bool {
         let entry = &mut self.entries[id as usize];

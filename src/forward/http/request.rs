@@ -13,6 +13,7 @@ use crate::forward::tunnel::{self, Tunnel};
 use crate::http1::head::{Method, RequestHead, ResponseContext, Version};
 use crate::pool::{Lease, Pool};
 use crate::reason::{CloseReason, DiscardReason, RejectReason};
+use crate::session::Phase;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -79,6 +80,7 @@ impl HttpSession {
         input: &mut Lent,
         record: &mut Record,
     ) -> Option<Result<Leased, RejectReason>> {
+        self.session.enter(Phase::Waiting);
         let group = Rc::clone(&self.inlet.group);
         let key = head.hash.unwrap_or_else(|| hash_ip(self.session.client().0.ip()));
         let leasing = pin!(lease(&group, key, fresh, record));
@@ -123,6 +125,7 @@ impl HttpSession {
         input: &mut Lent,
         record: &mut Record,
     ) -> Result<Next, Failed> {
+        self.session.enter_with(Phase::Exchange, leased.lease.identity());
         let buffers = &self.worker.buffers;
         let context = ResponseContext {
             method: head.method,
@@ -199,6 +202,7 @@ impl HttpSession {
         input: &mut Lent,
         record: &mut Record,
     ) -> Next {
+        self.session.enter_with(Phase::Tunnel, leased.lease.identity());
         let mut limits = self.inlet.tunnel_limits();
         limits.idle = limits.idle.max(tunnel::UPGRADED_IDLE);
         let tunnel = Tunnel {

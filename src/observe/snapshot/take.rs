@@ -7,10 +7,10 @@ use crate::metrics::host::Host;
 use crate::metrics::render::RESPONSE_CLASSES;
 use crate::reason::{CloseReason, DiscardReason, RejectReason};
 use crate::registry::{EndpointState, ListenerState, Registry, UpstreamState};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Why the kernel's view is `null` everywhere.
-const NO_CENSUS: &str = "not measured by this version: tcp_states, ports, close_wait, accept_queue.depth \
+const NO_CENSUS: &str = "not measured by this version: tcp_states, ports, accept_queue.depth \
      and depth_max, and in kernel: tcp_tw_reuse, listen_overflows, listen_drops, time_wait_overflow, orphans";
 
 impl Snapshot {
@@ -18,6 +18,7 @@ impl Snapshot {
     /// events apart.
     pub fn take(registry: &Registry, host: Host) -> Self {
         let mut notes = host.notes;
+        let close_wait = close_wait(registry, &mut notes);
         notes.push(NO_CENSUS.to_owned());
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -44,9 +45,19 @@ impl Snapshot {
             },
             listeners: registry.listeners.iter().map(|state| listener(state, host.somaxconn)).collect(),
             upstreams: registry.upstreams.iter().map(|state| upstream(state)).collect(),
-            close_wait: None,
+            close_wait: Some(close_wait),
             notes,
         }
+    }
+}
+
+fn close_wait(registry: &Registry, notes: &mut Vec<String>) -> CloseWait {
+    let stuck = registry.close_wait.stuck(Instant::now());
+    let stuck = stuck.map_err(|why| notes.push(format!("close_wait.count and oldest_s: {why}"))).ok();
+    CloseWait {
+        count: stuck.map(|stuck| stuck.count),
+        oldest_s: stuck.map(|stuck| seconds(stuck.oldest)),
+        reaped_total: registry.close_wait.reaped_total(),
     }
 }
 
