@@ -2,6 +2,7 @@
 
 pub mod access_log;
 pub mod census;
+pub mod connections;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod logging;

@@ -79,7 +79,7 @@ pub fn resident_bytes() -> io::Result<u64> {
 }
 
 #[allow(unsafe_code)]
-fn page_size() -> io::Result<u64> {
+pub(super) fn page_size() -> io::Result<u64> {
     // SAFETY: sysconf reads no memory of ours.
     let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     u64::try_from(size).map_err(|_| io::Error::last_os_error())

@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 
 /// Why the kernel's view is `null` everywhere.
 const NO_CENSUS: &str = "not measured by this version: tcp_states, ports, accept_queue.depth \
-     and depth_max, and in kernel: tcp_tw_reuse, listen_overflows, listen_drops, time_wait_overflow, orphans";
+     and depth_max, and in kernel: tcp_tw_reuse";
 
 impl Snapshot {
     /// The figures now. The workers go on counting meanwhile, so that two of them may be a few
     /// events apart.
     pub fn take(registry: &Registry, host: Host) -> Self {
-        let mut notes = host.notes;
+        let mut notes = host.notes.clone();
         let close_wait = close_wait(registry, &mut notes);
         notes.push(NO_CENSUS.to_owned());
         Self {
@@ -33,19 +33,12 @@ impl Snapshot {
                 fds: Descriptors { used: host.descriptors, limit: registry.budget.nofile() as u64 },
                 memory_bytes: host.resident_bytes,
             },
-            kernel: Kernel {
-                somaxconn: host.somaxconn,
-                tcp_max_syn_backlog: host.tcp_max_syn_backlog,
-                local_ports: host.local_ports,
-                tcp_tw_reuse: None,
-                listen_overflows: None,
-                listen_drops: None,
-                time_wait_overflow: None,
-                orphans: None,
-            },
+            kernel: kernel(&host),
             listeners: registry.listeners.iter().map(|state| listener(state, host.somaxconn)).collect(),
             upstreams: registry.upstreams.iter().map(|state| upstream(state)).collect(),
             close_wait: Some(close_wait),
+            budgets: Vec::new(),
+            census: None,
             notes,
         }
     }
@@ -58,6 +51,28 @@ fn close_wait(registry: &Registry, notes: &mut Vec<String>) -> CloseWait {
         count: stuck.map(|stuck| stuck.count),
         oldest_s: stuck.map(|stuck| seconds(stuck.oldest)),
         reaped_total: registry.close_wait.reaped_total(),
+        sockets: Vec::new(),
+    }
+}
+
+fn kernel(host: &Host) -> Kernel {
+    Kernel {
+        somaxconn: host.somaxconn,
+        tcp_max_syn_backlog: host.tcp_max_syn_backlog,
+        local_ports: host.local_ports,
+        tcp_tw_reuse: None,
+        listen_overflows: host.tcp.listen_overflows,
+        listen_drops: host.tcp.listen_drops,
+        time_wait_overflow: host.tcp.time_wait_overflow,
+        orphans: host.tcp_sockets.orphans,
+        syn_queue_drops: host.tcp.syn_queue_drops,
+        syn_queue_cookies: host.tcp.syn_queue_cookies,
+        syncookies_sent: host.tcp.syncookies_sent,
+        tcp_memory_bytes: host
+            .tcp_sockets
+            .memory_bytes
+            .zip(host.tcp_memory_limit)
+            .map(|(used, limit)| [used, limit]),
     }
 }
 

@@ -2,6 +2,7 @@ use super::*;
 use crate::metrics::host::Host;
 use crate::observe::fixture;
 use crate::registry::Registry;
+use crate::sys::netstat::{TcpCounters, TcpSockets};
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -13,6 +14,14 @@ fn host() -> Host {
         somaxconn: Some(512),
         tcp_max_syn_backlog: Some(2048),
         local_ports: Some([32768, 60999]),
+        tcp: TcpCounters {
+            listen_overflows: Some(5),
+            listen_drops: Some(6),
+            time_wait_overflow: Some(7),
+            ..TcpCounters::default()
+        },
+        tcp_sockets: TcpSockets { orphans: Some(8), time_wait: None, memory_bytes: Some(4096) },
+        tcp_memory_limit: Some(1 << 30),
         notes: vec!["something could not be read".into()],
     }
 }
@@ -28,7 +37,8 @@ fn promised() -> Value {
         "version": "", "uptime_s": 0.0, "config": {"generation": 1, "loaded_at": ""},
         "process": {"fds": {"used": 0, "limit": 0}, "memory_bytes": 0},
         "kernel": {"somaxconn": 0, "tcp_max_syn_backlog": 0, "local_ports": [0, 0], "tcp_tw_reuse": null,
-            "listen_overflows": null, "listen_drops": null, "time_wait_overflow": null, "orphans": null},
+            "listen_overflows": 0, "listen_drops": 0, "time_wait_overflow": 0, "orphans": 0,
+            "tcp_memory_bytes": [0, 0]},
         "listeners": [{"name": "", "address": "", "protocol": "",
             "sessions": {"current": 0, "total": 0}, "requests_total": 0,
             "accept_queue": {"depth": null, "limit": 0, "depth_max": null},
