@@ -81,18 +81,7 @@ impl Parts {
     }
 
     async fn serve(self) -> std::io::Result<usize> {
-        let now = Instant::now();
-        let worker = Rc::new(Worker {
-            index: self.index,
-            registry: Arc::clone(&self.registry),
-            buffers: Rc::default(),
-            pipes: Pipes::new(Arc::clone(&self.registry.budget)),
-            timers: Timers::new(now),
-            sessions: SessionTable::new(self.index, Arc::clone(&self.registry.budget), now),
-            access_log: self.access_log,
-            draining: Cell::new(false),
-            refused: Cell::new(0),
-        });
+        let worker = Rc::new(Worker::new(self.index, self.registry, self.access_log, Instant::now()));
         tokio::task::spawn_local(Rc::clone(&worker.timers).drive());
         let groups: Vec<Rc<Group>> =
             self.upstreams.iter().map(|upstream| worker.group(Arc::clone(upstream))).collect();
@@ -111,6 +100,21 @@ impl Parts {
 }
 
 impl Worker {
+    fn new(index: usize, registry: Arc<Registry>, access_log: Option<AccessLog>, now: Instant) -> Self {
+        let budget = &registry.budget;
+        Self {
+            index,
+            buffers: Rc::default(),
+            pipes: Pipes::new(Arc::clone(budget)),
+            timers: Timers::new(now),
+            sessions: SessionTable::new(index, Arc::clone(budget), now),
+            access_log,
+            draining: Cell::new(false),
+            refused: Cell::new(0),
+            registry,
+        }
+    }
+
     /// Whether sessions are to end after what they are doing.
     pub fn is_draining(&self) -> bool {
         self.draining.get()

@@ -194,9 +194,10 @@ mod tests {
         size_of::<F>()
     }
 
+    /// The runtime adds 104 bytes and rounds up to a multiple of 128: one byte more costs 128.
     #[test]
     fn an_idle_session_is_small() {
         let size = size_of_output(HttpSession::serve);
-        assert!(size <= 224, "an idle session takes {size} bytes");
+        assert!(size <= 152, "an idle session takes {size} bytes");
     }
 }
