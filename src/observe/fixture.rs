@@ -8,9 +8,10 @@ use crate::metrics::counters::{EndpointCounters, ListenerCounters};
 use crate::reason::{CloseReason, DiscardReason, RejectReason};
 use crate::registry::{EndpointState, ListenerState, Registry, UpstreamState};
 use crate::upstream::health::Health;
+use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 const WORKERS: usize = 2;
@@ -209,4 +210,32 @@ const KEEPALIVE: model::TcpKeepalive =
 
 fn address(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+/// What was logged, for tests that ask.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// What writes to this log.
+    pub(crate) fn subscriber(&self) -> impl tracing::Subscriber + use<> {
+        let writer = self.clone();
+        tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish()
+    }
+
+    /// Its lines.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

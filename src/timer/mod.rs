@@ -42,9 +42,9 @@ impl Timers {
         Timer { timers: Rc::clone(self), id }
     }
 
-    /// When this timer fires; `None`: it is not set, or has fired.
-    pub fn due(&self, id: TimerId) -> Option<Instant> {
-        self.wheel.borrow().due(id).map(|tick| self.instant(tick))
+    /// Whether this timer is set and has not fired yet.
+    pub fn is_set(&self, id: TimerId) -> bool {
+        self.wheel.borrow().is_set(id)
     }
 
     /// Wakes every task that waits for one of these timers, so that it looks around: a drain began.
@@ -138,6 +138,20 @@ impl Drop for Timer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_timer_is_set_until_it_fires_or_is_cleared() {
+        let timers = Timers::new(Instant::now());
+        let (timer, other) = (timers.timer(), timers.timer());
+        assert!(!timers.is_set(timer.id()) && !timers.is_set(NO_TIMER));
+        timer.set(Instant::now() + Duration::from_secs(60));
+        assert!(timers.is_set(timer.id()) && !timers.is_set(other.id()));
+        timer.clear();
+        assert!(!timers.is_set(timer.id()));
+        timer.set(Instant::now());
+        timers.wheel.borrow_mut().advance(Tick::MAX / 2);
+        assert!(!timers.is_set(timer.id()));
+    }
 
     #[tokio::test(flavor = "current_thread")]
     async fn an_earlier_deadline_wakes_the_sleeping_driver() {

@@ -79,10 +79,9 @@ impl Wheel {
         self.free = id;
     }
 
-    /// The entry's deadline; `None`: it has none, or has fired.
-    pub fn due(&self, id: TimerId) -> Option<Tick> {
-        let entry = self.entries.get(id as usize)?;
-        (entry.due != NEVER).then_some(entry.due)
+    /// Whether the entry has a deadline that has not passed.
+    pub fn is_set(&self, id: TimerId) -> bool {
+        self.entries.get(id as usize).is_some_and(|entry| entry.due != NEVER)
     }
 
     /// Whether the entry has fired since it was set; if not, `waker` is kept for then.

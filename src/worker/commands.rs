@@ -93,8 +93,7 @@ fn holding(worker: &Worker, entry: &Entry, socket: Suspect) -> Holding {
         Peer::Client => entry.connection().map(|c| Ends::new(c.local, c.endpoint.address.0)),
         Peer::Endpoint => Some(Ends::new(entry.listener().address.0, entry.client().0)),
     };
-    let due = worker.timers.due(entry.timer());
-    Holding { socket, has_deadline: due.is_some_and(|due| due > Instant::now()), other }
+    Holding { socket, has_deadline: worker.timers.is_set(entry.timer()), other }
 }
 
 fn find_idle(groups: &[Rc<Group>], socket: &Suspect) -> Option<Holding> {

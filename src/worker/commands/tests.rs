@@ -4,8 +4,10 @@
 use super::*;
 use crate::addr::ClientAddr;
 use crate::command;
+use crate::forward::dispatch;
+use crate::listener::accept::Inlet;
 use crate::observe::census::Taker;
-use crate::observe::fixture;
+use crate::observe::fixture::{self, Log};
 use crate::pool::Lease;
 use crate::pool::connection::Life;
 use crate::pool::handover::Handover;
@@ -18,7 +20,7 @@ use crate::upstream::group::Shared;
 use std::future::pending;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use tokio::task::{LocalSet, spawn_local};
 
 const S: fn(u64) -> Duration = Duration::from_secs;
@@ -49,14 +51,15 @@ impl Scene {
         listener.bind = vec![listening.local_addr().unwrap()];
         listener.timeout.half_close = Duration::ZERO;
         let upstream = Arc::make_mut(&mut config.upstreams[0]);
+        upstream.endpoints.truncate(1);
         upstream.endpoints[0].address = origin.local_addr().unwrap();
         upstream.timeout.half_close = Duration::ZERO;
         let registry = fixture::registry_of(&config);
+        // The other worker, which does not run, has nothing to hand over.
+        registry.upstreams[0].endpoints[0].workers[1].idle.set(0);
 
         let log = Log::default();
-        let writer = log.clone();
-        let logging = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-        let logging = tracing::subscriber::set_default(logging);
+        let logging = tracing::subscriber::set_default(log.subscriber());
         let start = Instant::now();
         let worker = Rc::new(Worker::new(0, Arc::clone(&registry), None, start));
         let state = Arc::clone(&registry.upstreams[0]);
@@ -135,33 +138,16 @@ impl Scene {
         self.registry().close_wait.reaped_total() - OF_THE_FIXTURE
     }
 
+    fn lines_with(&self, words: &str) -> Vec<String> {
+        self.log.lines().into_iter().filter(|line| line.contains(words)).collect()
+    }
+
     fn closes(&self, reason: CloseReason) -> u64 {
         self.listener().workers.iter().map(|w| w.closes.get(reason.index())).sum()
     }
 
     fn discards(&self, reason: DiscardReason) -> u64 {
         self.endpoint().workers.iter().map(|w| w.discards.get(reason.index())).sum()
-    }
-}
-
-/// What was logged.
-#[derive(Clone, Debug, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    fn lines_with(&self, words: &str) -> Vec<String> {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        text.lines().filter(|line| line.contains(words)).map(str::to_owned).collect()
     }
 }
 
@@ -217,7 +203,7 @@ fn a_stuck_session_is_reported_counted_and_closed_once() {
         }
         assert_eq!(state(socket), None, "its descriptor is gone");
         assert_eq!((scene.count(), scene.reaped(), scene.closes(CloseReason::Reaped)), (0, 1, 1));
-        let lines = scene.log.lines_with("reaped a session");
+        let lines = scene.lines_with("reaped a session");
         assert_eq!(lines.len(), 1, "{lines:?}");
         let peer = format!("client={}", socket.remote);
         for field in ["socket=\"client\"", "listener=\"web\"", &peer, "phase=reading_head", "close_wait=3s"] {
@@ -244,10 +230,11 @@ fn a_session_that_is_stuck_with_its_endpoint_gives_everything_back() {
         scene.censuses().await;
 
         assert_eq!(state(socket), None);
-        let counted = (scene.reaped(), scene.closes(CloseReason::Reaped), scene.discards(DiscardReason::Reaped));
+        let counted =
+            (scene.reaped(), scene.closes(CloseReason::Reaped), scene.discards(DiscardReason::Reaped));
         assert_eq!(counted, (1, 1, 1), "one socket, one session, one connection");
         assert_eq!(scene.discards(DiscardReason::Aborted), 0);
-        let lines = scene.log.lines_with("reaped a session");
+        let lines = scene.lines_with("reaped a session");
         let endpoint = format!("endpoint={}", scene.endpoint().address);
         assert!(lines.len() == 1 && lines[0].contains("socket=\"endpoint\""), "{lines:?}");
         assert!(lines[0].contains(&endpoint) && lines[0].contains("upstream=\"app\""), "{lines:?}");
@@ -282,7 +269,7 @@ fn an_idle_connection_that_nobody_looks_after_is_discarded() {
         assert_eq!(state(socket), None);
         assert_eq!((scene.reaped(), scene.discards(DiscardReason::Reaped)), (1, 1));
         assert_eq!(scene.endpoint().gauge(|w| &w.idle), idle);
-        assert_eq!(scene.log.lines_with("reaped an idle connection").len(), 1);
+        assert_eq!(scene.lines_with("reaped an idle connection").len(), 1);
     });
 }
 
@@ -349,9 +336,70 @@ fn a_socket_of_ours_that_no_worker_knows_is_reported_once() {
         let socket = close(&client);
         scene.censuses().await;
         assert_eq!((scene.count(), scene.reaped(), state(socket)), (1, 0, Some(TcpState::CloseWait)));
-        assert_eq!(scene.log.lines_with("no worker knows it").len(), 1);
+        assert_eq!(scene.lines_with("no worker knows it").len(), 1);
         drop(leaked);
         scene.census(21).await;
         assert_eq!(scene.count(), 0);
+    });
+}
+
+/// Serves a client as the listener's protocol says.
+fn dispatch(scene: &Scene, listener: usize) -> (TcpStream, Rc<Entry>) {
+    let (client, accepted, mut session) = scene.client();
+    let state = Arc::clone(&scene.registry().listeners[listener]);
+    if listener > 0 {
+        session = scene.worker.sessions.open(&state, session.client(), scene.start).unwrap();
+    }
+    let entry = Rc::clone(session.entry());
+    accepted.set_nonblocking(true).unwrap();
+    let stream = tokio::net::TcpStream::from_std(accepted).unwrap();
+    let inlet = Rc::new(Inlet { state, group: Rc::clone(&scene.group) });
+    dispatch::dispatch(&scene.worker, &inlet, stream, session);
+    (client, entry)
+}
+
+/// Lets the worker run until a session is at this.
+async fn until(entry: &Entry, phase: Phase) {
+    let deadline = Instant::now() + S(5);
+    while entry.phase() != phase {
+        assert!(Instant::now() < deadline, "{} and not {phase}", entry.phase());
+        tokio::task::yield_now().await;
+    }
+}
+
+#[test]
+fn the_table_shows_what_an_http_session_is_at() {
+    in_a_worker(async |scene| {
+        let (mut client, entry) = dispatch(&scene, 0);
+        assert_eq!(entry.phase(), Phase::Idle);
+        for _ in 0..2 {
+            client.write_all(b"GET / HT").unwrap();
+            until(&entry, Phase::ReadingHead).await;
+            assert!(entry.connection().is_none());
+            client.write_all(b"TP/1.1\r\nHost: a\r\n\r\n").unwrap();
+            until(&entry, Phase::Exchange).await;
+            let mut endpoint = scene.origin.accept().unwrap().0;
+            assert_eq!(entry.connection().unwrap().local, endpoint.peer_addr().unwrap());
+            endpoint.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").unwrap();
+            until(&entry, Phase::Idle).await;
+            assert!(entry.connection().is_none());
+        }
+        drop(client);
+        scene.worker.sessions.emptied().await;
+        assert_eq!(entry.phase(), Phase::Closing);
+    });
+}
+
+#[test]
+fn the_table_shows_what_a_tcp_session_is_at() {
+    const TCP: usize = 1;
+    in_a_worker(async |scene| {
+        let (client, entry) = dispatch(&scene, TCP);
+        until(&entry, Phase::Waiting).await;
+        until(&entry, Phase::Tunnel).await;
+        let endpoint = scene.origin.accept().unwrap().0;
+        assert_eq!(entry.connection().unwrap().local, endpoint.peer_addr().unwrap());
+        drop((client, endpoint));
+        scene.worker.sessions.emptied().await;
     });
 }
