@@ -65,7 +65,7 @@ labels! {
         Drain = "drain",
         /// Refused at accept: a connection or descriptor limit.
         Refused = "refused",
-        /// The reaper closed it.
+        /// The reaper closed it: its client's or its endpoint's socket was stuck in CLOSE_WAIT.
         Reaped = "reaped",
     }
 }
@@ -158,7 +158,7 @@ labels! {
         Tunnel = "tunnel",
         /// The proxy was draining.
         Drain = "drain",
-        /// The reaper closed it.
+        /// The reaper closed it: it was stuck in CLOSE_WAIT.
         Reaped = "reaped",
     }
 }

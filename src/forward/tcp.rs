@@ -11,9 +11,9 @@ use crate::close::linger;
 use crate::close::policy::ClientState;
 use crate::listener::accept::Inlet;
 use crate::reason::{CloseReason, RejectReason};
-use crate::session::Session;
+use crate::session::{Phase, Session};
 use crate::timer::Timer;
-use crate::worker::{Counted, Worker};
+use crate::worker::Worker;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Instant;
@@ -27,18 +27,19 @@ pub struct TcpSession {
     stream: TcpStream,
     session: Session,
     timer: Timer,
-    _counted: Counted,
 }
 
 impl TcpSession {
     /// A session that has not begun.
     pub fn new(worker: Rc<Worker>, inlet: Rc<Inlet>, stream: TcpStream, session: Session) -> Self {
-        let (timer, counted) = (worker.timers.timer(), worker.count_session());
-        Self { worker, inlet, stream, session, timer, _counted: counted }
+        let timer = worker.timers.timer();
+        session.entry().ends_by(&timer);
+        Self { worker, inlet, stream, session, timer }
     }
 
     /// Connects the client to an endpoint until either is done.
     pub async fn serve(mut self) {
+        self.session.enter(Phase::Waiting);
         let mut record = Record::begin(&self.worker, b"", Instant::now());
         let mut input = self.worker.buffers.lend();
         let mut closed = None;
@@ -88,6 +89,7 @@ impl TcpSession {
         record: &mut Record,
     ) -> TunnelEnd {
         leased.lease.become_tunnel();
+        self.session.enter_with(Phase::Tunnel, leased.lease.identity());
         let tunnel = Tunnel {
             client: &mut self.stream,
             endpoint: leased.lease.connection().stream(),
@@ -102,6 +104,7 @@ impl TcpSession {
     }
 
     async fn close(&mut self, reason: CloseReason, state: ClientState) {
+        self.session.enter(Phase::Closing);
         let (listener, buffers) = (&self.inlet.state.config, &self.worker.buffers);
         let done = linger::close(&mut self.stream, state, listener, &self.timer, buffers).await;
         self.session.ends(done.reason(reason));

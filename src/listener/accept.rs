@@ -7,7 +7,6 @@ use crate::forward::dispatch;
 use crate::forward::exchange::Deadlines;
 use crate::forward::half_close::Limits;
 use crate::registry::ListenerState;
-use crate::session::Session;
 use crate::upstream::group::Group;
 use crate::worker::Worker;
 use socket2::SockRef;
@@ -119,7 +118,7 @@ fn admit(worker: &Rc<Worker>, inlet: &Rc<Inlet>, stream: TcpStream, client: Sock
         // only that time is lost.
         let _ = SockRef::from(&stream).set_linger(None);
     }
-    match Session::open(&inlet.state, &worker.registry.budget, worker.index, client) {
+    match worker.sessions.open(&inlet.state, client, Instant::now()) {
         Some(session) => dispatch::dispatch(worker, inlet, stream, session),
         None => dispatch::refuse(worker, inlet, stream),
     }

@@ -2,6 +2,7 @@
 
 use super::ending::Ending;
 use super::handover::Handover;
+use super::identity::Identity;
 use super::watch::{IdleWatch, WatchQueue};
 use crate::budget::Budget;
 use crate::close::policy::{self, EndpointClose, EndpointFacts, Stage, TimeWait};
@@ -16,6 +17,7 @@ use crate::sys::sock_diag::TcpState;
 use crate::sys::sockopt;
 use crate::sys::tcp_info::tcp_state;
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Context;
@@ -31,6 +33,7 @@ pub struct Connection(Box<Parts>);
 struct Parts {
     stream: TcpStream,
     life: Life,
+    identity: Rc<Identity>,
     watch: IdleWatch,
 }
 
@@ -68,13 +71,18 @@ pub enum Quiet {
 
 impl Connection {
     /// A connection just established; what happens to it while idle is reported to `queue`.
-    pub fn new(stream: TcpStream, life: Life, queue: &Arc<WatchQueue>) -> Self {
-        Self(Box::new(Parts { stream, life, watch: IdleWatch::new(Arc::clone(queue)) }))
+    pub fn new(stream: TcpStream, life: Life, identity: Rc<Identity>, queue: &Arc<WatchQueue>) -> Self {
+        Self(Box::new(Parts { stream, life, identity, watch: IdleWatch::new(Arc::clone(queue)) }))
     }
 
     /// The socket.
     pub fn stream(&mut self) -> &mut TcpStream {
         &mut self.0.stream
+    }
+
+    /// Its name.
+    pub fn identity(&self) -> &Rc<Identity> {
+        &self.0.identity
     }
 
     /// Its history.
@@ -175,7 +183,7 @@ impl Connection {
     /// # Errors
     /// When the runtime cannot deregister the socket; the connection is closed then.
     pub fn detach(self) -> io::Result<Detached> {
-        let Parts { stream, life, watch: _ } = *self.0;
+        let Parts { stream, life, .. } = *self.0;
         Ok(Detached { stream: stream.into_std()?, life })
     }
 }
@@ -185,8 +193,8 @@ impl Detached {
     ///
     /// # Errors
     /// When the runtime cannot register the socket; the connection is closed then.
-    pub fn attach(self, queue: &Arc<WatchQueue>) -> io::Result<Connection> {
-        Ok(Connection::new(TcpStream::from_std(self.stream)?, self.life, queue))
+    pub fn attach(self) -> io::Result<(TcpStream, Life)> {
+        Ok((TcpStream::from_std(self.stream)?, self.life))
     }
 }
 

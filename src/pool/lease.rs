@@ -1,7 +1,7 @@
 //! A connection in use.
 
 use super::endpoint_pool::Pool;
-use super::{Connection, Ending, state};
+use super::{Connection, Ending, Identity, state};
 use crate::reason::DiscardReason;
 use std::rc::Rc;
 use std::time::Instant;
@@ -34,6 +34,11 @@ impl Lease {
     /// The connection.
     pub fn connection(&mut self) -> &mut Connection {
         self.connection.as_mut().expect("a lease has its connection until it ends")
+    }
+
+    /// The connection's name.
+    pub fn identity(&self) -> &Rc<Identity> {
+        self.connection.as_ref().expect("a lease has its connection until it ends").identity()
     }
 
     /// Whether the connection carried an exchange before this one.
@@ -93,6 +98,9 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.end(DiscardReason::Aborted.into());
+        let condemned =
+            self.connection.as_ref().is_some_and(|connection| connection.identity().is_condemned());
+        let reason = if condemned { DiscardReason::Reaped } else { DiscardReason::Aborted };
+        self.end(reason.into());
     }
 }

@@ -3,6 +3,7 @@
 pub mod connection;
 pub mod ending;
 pub mod handover;
+pub mod identity;
 pub mod idle;
 pub mod lease;
 pub mod state;
@@ -14,4 +15,5 @@ mod endpoint_pool;
 pub use connection::Connection;
 pub use ending::Ending;
 pub use endpoint_pool::{Delivery, Pool, Ticket};
+pub use identity::Identity;
 pub use lease::Lease;

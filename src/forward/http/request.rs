@@ -14,6 +14,7 @@ use crate::forward::waiting::{Gone, Waiting};
 use crate::http1::head::{Method, RequestHead, ResponseContext, Version};
 use crate::pool::{Lease, Pool};
 use crate::reason::{CloseReason, DiscardReason, RejectReason};
+use crate::session::Phase;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Instant;
@@ -86,6 +87,7 @@ impl HttpSession {
         input: &mut Lent,
         record: &mut Record,
     ) -> Result<Result<Leased, RejectReason>, Gone> {
+        self.session.enter(Phase::Waiting);
         let key = head.hash.unwrap_or_else(|| hash_ip(self.session.client().0.ip()));
         let waiting = Waiting {
             client: &mut self.stream,
@@ -108,6 +110,7 @@ impl HttpSession {
         input: &mut Lent,
         record: &mut Record,
     ) -> Result<Next, Failed> {
+        self.session.enter_with(Phase::Exchange, leased.lease.identity());
         let buffers = &self.worker.buffers;
         let context = ResponseContext {
             method: head.method,
@@ -186,6 +189,7 @@ impl HttpSession {
         record: &mut Record,
     ) -> Next {
         leased.lease.become_tunnel();
+        self.session.enter_with(Phase::Tunnel, leased.lease.identity());
         let mut limits = self.inlet.tunnel_limits().after_fin(self.client_closed, Instant::now());
         limits.idle = limits.idle.max(tunnel::UPGRADED_IDLE);
         let tunnel = Tunnel {

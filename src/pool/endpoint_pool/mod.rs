@@ -1,6 +1,7 @@
 //! One worker's connections to one endpoint: what is idle, and who waits.
 
 mod idle_age;
+mod reaped;
 mod siblings;
 mod ticket;
 
@@ -12,6 +13,7 @@ use crate::metrics::counters::EndpointCounters;
 use crate::pool::connection::{Connection, Life, NoSlot, OpenSlot, Quiet};
 use crate::pool::ending::Ending;
 use crate::pool::handover::{Handover, Message};
+use crate::pool::identity::Identity;
 use crate::pool::idle::IdleList;
 use crate::pool::lease::Lease;
 use crate::pool::state::{State, transition};
@@ -28,6 +30,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
 
 /// What a waiting request is given.
 pub type Delivery = Result<Connection, ConnectError>;
@@ -197,13 +200,13 @@ impl Pool {
     /// A dial ended: the connection goes to whoever waits, or is kept; an error goes to a waiter
     /// that nothing else is under way for. Where ports were wanting, [`Self::fail_one`] is left to
     /// whoever provides: something may come back.
-    pub fn dial_ended(self: &Rc<Self>, result: Result<(tokio::net::TcpStream, Life), ConnectError>) {
+    pub fn dial_ended(self: &Rc<Self>, result: Result<(TcpStream, Life), ConnectError>) {
         self.coming.set(self.coming.get() - 1);
         self.last_dial_failed.set(result.is_err());
         match result {
             Ok((stream, life)) => {
                 transition(self.counters(), State::Connecting, State::Idle);
-                let connection = Connection::new(stream, life, &self.watches);
+                let connection = self.connection(stream, life);
                 self.take_back(connection, Instant::now());
             }
             Err(error) => {
@@ -311,6 +314,11 @@ impl Pool {
         let newest = self.idle.borrow_mut().pop();
         self.note_share();
         newest
+    }
+
+    fn connection(&self, stream: TcpStream, life: Life) -> Connection {
+        let identity = Identity::new(&self.upstream, &self.endpoint, &stream);
+        Connection::new(stream, life, identity, &self.watches)
     }
 
     /// When the connection that has been idle longest expires. The others do so later, but for their
