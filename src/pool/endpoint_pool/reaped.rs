@@ -4,6 +4,7 @@ use super::Pool;
 use crate::pool::idle::Key;
 use crate::reason::DiscardReason;
 use std::net::SocketAddr;
+use std::time::Instant;
 
 impl Pool {
     /// Whether a connection with this local address is idle here.
@@ -12,10 +13,10 @@ impl Pool {
     }
 
     /// Closes the idle connection with this local address by force; `false`: there is none.
-    pub fn reap_idle_from(&self, local: SocketAddr) -> bool {
+    pub fn reap_idle_from(&self, local: SocketAddr, now: Instant) -> bool {
         let found = self.idle_from(local);
         if let Some(key) = found {
-            self.evict(key, DiscardReason::Reaped);
+            self.evict(key, DiscardReason::Reaped, now);
         }
         found.is_some()
     }

@@ -14,6 +14,7 @@ use crate::pool::handover::Handover;
 use crate::reason::DiscardReason;
 use crate::registry::{EndpointState, ListenerState, Registry};
 use crate::session::{Phase, Session};
+use crate::source::level::Level;
 use crate::sys::sock_diag::{Filter, TcpState, TcpStates, sockets};
 use crate::timer::Timer;
 use crate::upstream::group::Shared;
@@ -94,7 +95,7 @@ impl Scene {
     /// A connection to the endpoint in the pool, which nobody looks after; and the endpoint's side.
     fn pooled(&self) -> TcpStream {
         let (pool, _) = self.group.pool(0);
-        let slot = pool.begin_dial().unwrap();
+        let slot = pool.begin_dial(Level::Refuse, self.start).unwrap();
         let stream = TcpStream::connect(self.origin.local_addr().unwrap()).unwrap();
         stream.set_nonblocking(true).unwrap();
         let life = Life::new(slot, Instant::now(), Duration::ZERO, None);
