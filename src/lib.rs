@@ -67,9 +67,8 @@
 //!
 //! What decides is kept apart from what does I/O: [`http1`], [`upstream::balance`],
 //! [`upstream::health`], [`upstream::idle_learning`], [`pool::idle`], [`pool::waiters`], [`close::policy`],
-//! [`observe::reaper`],
-//! [`forward::half_close`] and [`timer::wheel`] read no clock, hold no socket and draw no random
-//! number. Time and seeds are their arguments, so that tests need neither to wait nor to hope.
+//! [`observe::reaper`], [`forward::half_close`] and [`timer::wheel`] read no clock, hold no socket and draw no
+//! random number. Time and seeds are their arguments, so that tests need neither to wait nor to hope.
 //!
 //! # Invariants
 //!

@@ -145,6 +145,11 @@ fn port_range(text: &str) -> Option<RangeInclusive<u16>> {
     (!range.is_empty()).then_some(range)
 }
 
+/// What the link of a socket's descriptor points to. proc_pid_fd(5)
+fn socket_inode(target: &str) -> Option<u32> {
+    target.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+}
+
 /// Ports and ranges with commas between them; an empty line is none.
 fn port_list(text: &str) -> Option<Vec<RangeInclusive<u16>>> {
     let parts = text.trim().split(',').filter(|part| !part.is_empty());
@@ -154,11 +159,6 @@ fn port_list(text: &str) -> Option<Vec<RangeInclusive<u16>>> {
         (!range.is_empty()).then_some(range)
     };
     parts.map(range).collect()
-}
-
-/// What the link of a socket's descriptor points to. proc_pid_fd(5)
-fn socket_inode(target: &str) -> Option<u32> {
-    target.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }
 
 /// The second field of statm is the resident set, in pages. proc_pid_statm(5)

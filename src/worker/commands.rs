@@ -43,7 +43,8 @@ async fn find(worker: &Worker, groups: &[Rc<Group>], sockets: &[Suspect]) -> Vec
 
 /// Closes the socket, if the worker holds it, and says so.
 async fn reap(worker: &Worker, groups: &[Rc<Group>], socket: &Suspect, stuck: Duration) {
-    if let Some(pool) = pools_of(groups, socket).find(|pool| pool.reap_idle_from(socket.ends.local)) {
+    let now = Instant::now();
+    if let Some(pool) = pools_of(groups, socket).find(|pool| pool.reap_idle_from(socket.ends.local, now)) {
         worker.registry.close_wait.reaped();
         tracing::warn!(
             upstream = pool.config().name, endpoint = %socket.ends.remote, local = %socket.ends.local,

@@ -13,10 +13,10 @@ impl Pool {
     }
 
     /// Closes the idle connection with this local address by force; `false`: there is none.
-    pub fn reap_idle_from(&self, local: SocketAddr) -> bool {
+    pub fn reap_idle_from(&self, local: SocketAddr, now: Instant) -> bool {
         let found = self.idle_from(local);
         if let Some(key) = found {
-            self.evict(key, DiscardReason::Reaped, Instant::now());
+            self.evict(key, DiscardReason::Reaped, now);
         }
         found.is_some()
     }

@@ -95,7 +95,7 @@ impl Scene {
     /// A connection to the endpoint in the pool, which nobody looks after; and the endpoint's side.
     fn pooled(&self) -> TcpStream {
         let (pool, _) = self.group.pool(0);
-        let slot = pool.begin_dial(Level::Warn, Instant::now()).unwrap();
+        let slot = pool.begin_dial(Level::Refuse, self.start).unwrap();
         let stream = TcpStream::connect(self.origin.local_addr().unwrap()).unwrap();
         stream.set_nonblocking(true).unwrap();
         let life = Life::new(slot, Instant::now(), Duration::ZERO, None);
