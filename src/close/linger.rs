@@ -169,7 +169,7 @@ mod tests {
     /// What a client that is gone has not acknowledged, nobody will.
     #[tokio::test]
     async fn nobody_waits_for_a_client_that_has_reset() {
-        let (mut stream, client) = pair().await;
+        let (stream, client) = pair().await;
         while stream.try_write(&[0; 65_536]).is_ok() {}
         sockopt::reset_on_close(&client).unwrap();
         drop(client);

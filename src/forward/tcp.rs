@@ -1,5 +1,6 @@
 //! A TCP client's session: one connection to an endpoint, and a tunnel.
 
+use super::acquire::Want;
 use super::client_ip::hash_ip;
 use super::lease::{Leased, lease};
 use super::record::Record;
@@ -76,7 +77,7 @@ impl TcpSession {
             closed,
         };
         let key = hash_ip(self.session.client().0.ip());
-        waiting.for_output(pin!(lease(&self.inlet.group, key, false, record))).await
+        waiting.for_output(pin!(lease(&self.inlet.group, key, Want::Own, record))).await
     }
 
     async fn tunnel(
@@ -86,6 +87,7 @@ impl TcpSession {
         closed: Option<Instant>,
         record: &mut Record,
     ) -> TunnelEnd {
+        leased.lease.become_tunnel();
         let tunnel = Tunnel {
             client: &mut self.stream,
             endpoint: leased.lease.connection().stream(),

@@ -9,6 +9,9 @@ use crate::config::model::UpstreamClose;
 use crate::metrics::counters::EndpointCounters;
 use crate::reason::DiscardReason;
 use crate::registry::EndpointState;
+use crate::source::lease::PortLease;
+use crate::source::level::Level;
+use crate::source::ports::Left;
 use crate::sys::sock_diag::TcpState;
 use crate::sys::sockopt;
 use crate::sys::tcp_info::tcp_state;
@@ -40,10 +43,11 @@ pub struct Life {
     pub retire_at: Option<Instant>,
     /// Exchanges begun on it.
     pub uses: u64,
-    /// Since when it is idle, if it is.
+    /// Since when it is idle, or was, before its lease.
     pub idle_since: Instant,
-    /// Held for the sake of its drop.
-    _slot: OpenSlot,
+    /// Since when it is leased, if it is.
+    pub leased_at: Instant,
+    slot: OpenSlot,
 }
 
 /// A connection on its way from one worker to another.
@@ -124,14 +128,17 @@ impl Connection {
         self.0.life.retire_at.map_or(idle, |at| at.min(idle))
     }
 
-    /// Closes it by the close policy and counts why, and whether a TIME_WAIT is left here.
-    pub fn close(self, ending: Ending, close: UpstreamClose, counters: &EndpointCounters) {
+    /// Closes it by the close policy. Counts why, and tells the ports of its source what it leaves.
+    pub fn close(mut self, ending: Ending, close: UpstreamClose, counters: &EndpointCounters) {
         counters.discards.inc(ending.reason.index());
-        match self.prepare_close(policy::endpoint(self.facts(ending, close))) {
+        let time_wait = self.prepare_close(policy::endpoint(self.facts(ending, close)));
+        match time_wait {
             TimeWait::Left => counters.time_wait_caused_total.inc(),
             TimeWait::Avoided => counters.time_wait_avoided_total.inc(),
             TimeWait::NotHere => {}
         }
+        let left = if time_wait == TimeWait::Left { Left::TimeWait } else { Left::Nothing };
+        self.0.life.slot.port.leaves(left);
     }
 
     /// What decides how it is closed. What the kernel does not tell counts as what costs a port and
@@ -144,13 +151,8 @@ impl Connection {
             outstanding: sockopt::unacknowledged(&self.0.stream).unwrap_or(usize::MAX),
             unread: sockopt::unread(&self.0.stream).unwrap_or(0),
             wanted: ending.wanted,
-            port_pressure: self.is_under_port_pressure(),
+            port_pressure: self.0.life.slot.port.ports().level() >= Level::ReuseOnly,
         }
-    }
-
-    /// Whether the source ports that its own is one of are running out.
-    fn is_under_port_pressure(&self) -> bool {
-        false
     }
 
     /// Makes the close(2) that follows be the planned one; returns what becomes of the port.
@@ -186,14 +188,17 @@ impl Detached {
 
 impl Life {
     /// The life of a connection established at `now`.
-    pub fn new(slot: OpenSlot, now: Instant, connect_time: Duration, retire_at: Option<Instant>) -> Self {
-        Self { connect_time, retire_at, uses: 0, idle_since: now, _slot: slot }
+    pub fn new(mut slot: OpenSlot, now: Instant, connect_time: Duration, retire_at: Option<Instant>) -> Self {
+        slot.port.connected(now);
+        Self { connect_time, retire_at, uses: 0, idle_since: now, leased_at: now, slot }
     }
 }
 
-/// The right to one connection to an endpoint, under `max_connections` and the descriptor budget.
+/// The right to one connection to an endpoint, under `max_connections` and the descriptor budget, on a
+/// port taken from one of its sources.
 #[derive(Debug)]
 pub struct OpenSlot {
+    port: PortLease,
     endpoint: Arc<EndpointState>,
     budget: Arc<Budget>,
     handover: Arc<Handover>,
@@ -206,10 +211,12 @@ pub enum NoSlot {
     MaxConnections,
     /// The process has no descriptor left.
     Descriptors,
+    /// The ports of all sources are as scarce as this, and that is too scarce.
+    Ports(Level),
 }
 
 impl OpenSlot {
-    /// Takes a slot. `max_connections` 0 is no limit.
+    /// Takes a slot. `max_connections` 0 is no limit; `port` takes the port.
     ///
     /// # Errors
     /// When there is none.
@@ -218,6 +225,7 @@ impl OpenSlot {
         budget: &Arc<Budget>,
         handover: &Arc<Handover>,
         max_connections: usize,
+        port: impl FnOnce() -> Result<PortLease, Level>,
     ) -> Result<Self, NoSlot> {
         let open = endpoint.open.fetch_add(1, Relaxed);
         if max_connections > 0 && open >= max_connections {
@@ -228,17 +236,35 @@ impl OpenSlot {
             endpoint.open.fetch_sub(1, Relaxed);
             return Err(NoSlot::Descriptors);
         }
+        // Before there is a slot, whose drop would wake others for a port that there is not.
+        let port = port().map_err(|level| {
+            endpoint.open.fetch_sub(1, Relaxed);
+            budget.release_upstream();
+            NoSlot::Ports(level)
+        })?;
         Ok(Self {
+            port,
             endpoint: Arc::clone(endpoint),
             budget: Arc::clone(budget),
             handover: Arc::clone(handover),
         })
+    }
+
+    /// Where it is dialled from.
+    pub fn port(&self) -> &PortLease {
+        &self.port
+    }
+
+    /// Dials from another port than the one it had.
+    pub fn change_port(&mut self, port: PortLease) {
+        self.port = port;
     }
 }
 
 impl Drop for OpenSlot {
     /// Gives the slot back and wakes whoever was refused one.
     fn drop(&mut self) {
+        self.port.release();
         self.endpoint.open.fetch_sub(1, Relaxed);
         self.budget.release_upstream();
         for (worker, counters) in self.endpoint.workers.iter().enumerate() {

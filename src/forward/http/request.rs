@@ -3,6 +3,7 @@
 use super::{End, HttpSession, Next};
 use crate::buffer::{Lent, LentHead};
 use crate::close::policy::ClientState;
+use crate::forward::acquire::Want;
 use crate::forward::client_ip::hash_ip;
 use crate::forward::exchange::{Exchange, RequestSide, ResponseEnd, ResponseSide};
 use crate::forward::failure::Failure;
@@ -49,7 +50,8 @@ impl HttpSession {
         };
         let mut retried = false;
         loop {
-            let leased = match self.lease(&head, retried, input, &mut record).await {
+            let want = if retried { Want::Fresh } else { Want::Any };
+            let leased = match self.lease(&head, want, input, &mut record).await {
                 Ok(Ok(leased)) => leased,
                 Err(gone) => {
                     let reason = gone.close_reason();
@@ -80,7 +82,7 @@ impl HttpSession {
     async fn lease(
         &mut self,
         head: &RequestHead,
-        retried: bool,
+        want: Want,
         input: &mut Lent,
         record: &mut Record,
     ) -> Result<Result<Leased, RejectReason>, Gone> {
@@ -91,10 +93,10 @@ impl HttpSession {
             timer: &self.timer,
             half_close: self.inlet.state.config.timeout.half_close,
             // What is sent again may have reached an endpoint.
-            abort_on_fin: self.inlet.aborts_on_fin() && (!retried || head.method.is_safe()),
+            abort_on_fin: self.inlet.aborts_on_fin() && (want == Want::Any || head.method.is_safe()),
             closed: &mut self.client_closed,
         };
-        waiting.for_output(pin!(lease(&self.inlet.group, key, retried, record))).await
+        waiting.for_output(pin!(lease(&self.inlet.group, key, want, record))).await
     }
 
     /// Runs the exchange on a leased connection.
@@ -183,6 +185,7 @@ impl HttpSession {
         input: &mut Lent,
         record: &mut Record,
     ) -> Next {
+        leased.lease.become_tunnel();
         let mut limits = self.inlet.tunnel_limits().after_fin(self.client_closed, Instant::now());
         limits.idle = limits.idle.max(tunnel::UPGRADED_IDLE);
         let tunnel = Tunnel {
@@ -262,6 +265,9 @@ impl Failed {
             may_retry: verdict.maybe_stale && lease.is_reused() && !response.has_byte(),
             visible: response.head().filter(|_| response.is_visible()).map(|head| head.status),
         };
+        if failed.may_retry {
+            lease.note_stale(Instant::now());
+        }
         lease.discard(verdict.discard);
         failed
     }
