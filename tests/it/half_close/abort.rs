@@ -12,6 +12,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         a_request_that_may_change_something_is_finished,
         a_request_that_waits_for_a_connection_is_given_up,
         requests_before_the_fin_are_finished,
+        requests_that_wait_before_the_fin_are_finished,
         a_response_that_has_begun_is_finished,
         by_default_every_request_is_finished,
     ]
@@ -103,6 +104,24 @@ fn a_request_that_waits_for_a_connection_is_given_up() {
     gate.open();
     assert_eq!(first.response().text(), "ok");
     assert_eq!(origin.requests().len(), 1);
+}
+
+fn requests_that_wait_before_the_fin_are_finished() {
+    let (origin, proxy, gate) = gated(ABORT);
+    let mut first = Client::connect(proxy.address());
+    first.send(post("/first"));
+    origin.wait_for_requests(1);
+    let mut client = Client::connect(proxy.address());
+    client.send(GET.repeat(3));
+    client.half_close();
+    eventually("it waits", || proxy.waiting() == 1);
+    eventually("the FIN has come", || super::client_is_half_closed(proxy.address(), &client));
+    gate.open();
+    assert_eq!(first.response().text(), "ok");
+    for _ in 0..3 {
+        assert_eq!(client.response().text(), "ok");
+    }
+    client.expect_eof();
 }
 
 fn a_response_that_has_begun_is_finished() {
