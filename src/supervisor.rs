@@ -1,17 +1,22 @@
 //! Starts everything or nothing, and ends it in order: listeners first, then what runs, then the
 //! rest.
 
+mod sources;
+
 use crate::admin::{self, AdminSocket, AdminState};
 use crate::budget::Budget;
-use crate::config::model::Config;
+use crate::command;
+use crate::config::model::{Config, Endpoint};
 use crate::listener::bind::{self, BindError, Bound};
 use crate::observe::access_log::AccessLog;
+use crate::observe::census::Census;
 use crate::pool::handover::Handover;
 use crate::registry::{EndpointState, ListenerState, Registry, UpstreamState};
 use crate::sys::limits;
 use crate::upstream::group::Shared;
 use crate::upstream::health::Health;
 use crate::worker;
+use sources::Sources;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -31,7 +36,8 @@ pub struct Supervisor {
 
 #[derive(Debug)]
 struct Threads {
-    workers: Vec<JoinHandle<io::Result<usize>>>,
+    workers: Workers,
+    census: Census,
     control: JoinHandle<()>,
 }
 
@@ -85,9 +91,11 @@ impl Supervisor {
         let upstreams = shared(&registry, config.runtime.workers);
         let tokens = Tokens::new(&registry);
         let admin_address = socket.address();
-        let workers = start_workers(&registry, sockets, &upstreams, access_log.clone(), &tokens)?;
+        let (workers, commands) = start_workers(&registry, sockets, &upstreams, access_log.clone(), &tokens)?;
+        let census =
+            Census::start(Arc::clone(&registry), commands).map_err(|error| tokens.stopped_for(error))?;
         let control = start_control(config, socket, &registry, access_log, &tokens)?;
-        let threads = Arc::new(Mutex::new(Some(Threads { workers, control })));
+        let threads = Arc::new(Mutex::new(Some(Threads { workers, census, control })));
         Ok(Self { registry, admin_address, tokens, threads })
     }
 
@@ -123,6 +131,7 @@ impl Supervisor {
                 Err(_) => tracing::error!("a worker panicked"),
             }
         }
+        drop(threads.census);
         self.tokens.over.cancel();
         // The control thread has no result; if it panicked, there is nothing left to wait for.
         let _ = threads.control.join();
@@ -143,6 +152,12 @@ impl Tokens {
     fn begin_drain(&self) {
         self.registry.draining.store(true, Relaxed);
         self.drain.cancel();
+    }
+
+    /// The start has failed: what was started ends.
+    fn stopped_for(&self, error: io::Error) -> StartError {
+        self.stop.cancel();
+        StartError::Thread(error)
     }
 }
 
@@ -184,11 +199,15 @@ fn registry(config: &Config, bound: Vec<Bound>, budget: Arc<Budget>) -> (Registr
         };
         sockets.push((Arc::new(state), bound.sockets));
     }
+    let mut sources = Sources::new();
     let upstreams = config.upstreams.iter().map(|config| {
-        let endpoints = config.endpoints.iter();
+        sources.check(config);
+        let endpoint = |endpoint: &Endpoint| {
+            EndpointState::new(*endpoint, workers, sources.towards(endpoint.address, config))
+        };
         Arc::new(UpstreamState {
             health: Health::new(config.endpoints.len(), &config.passive),
-            endpoints: endpoints.map(|endpoint| Arc::new(EndpointState::new(*endpoint, workers))).collect(),
+            endpoints: config.endpoints.iter().map(endpoint).map(Arc::new).collect(),
             config: Arc::clone(config),
         })
     });
@@ -196,6 +215,7 @@ fn registry(config: &Config, bound: Vec<Bound>, budget: Arc<Budget>) -> (Registr
         listeners: sockets.iter().map(|(state, _)| Arc::clone(state)).collect(),
         upstreams: upstreams.collect(),
         budget,
+        close_wait: Default::default(),
         started: Instant::now(),
         started_at: SystemTime::now(),
         draining: AtomicBool::new(false),
@@ -211,24 +231,29 @@ fn shared(registry: &Registry, workers: usize) -> Vec<Arc<Shared>> {
     registry.upstreams.iter().map(share).collect()
 }
 
-/// Starts one thread a worker; each reports when it serves, or everything is stopped again.
+type Workers = Vec<JoinHandle<io::Result<usize>>>;
+
+/// Starts one thread a worker, with the way to it; each reports when it serves, or everything is stopped again.
 fn start_workers(
     registry: &Arc<Registry>,
     mut sockets: Sockets,
     upstreams: &[Arc<Shared>],
     access_log: Option<AccessLog>,
     tokens: &Tokens,
-) -> Result<Vec<JoinHandle<io::Result<usize>>>, StartError> {
+) -> Result<(Workers, Vec<command::Sender>), StartError> {
     let count = sockets.iter().map(|(_, sockets)| sockets.len()).max().unwrap_or(0);
-    let mut threads = Vec::with_capacity(count);
+    let (mut threads, mut senders) = (Vec::with_capacity(count), Vec::with_capacity(count));
     let (ready, is_ready) = mpsc::channel();
     for index in 0..count {
+        let (sender, commands) = command::channel();
+        senders.push(sender);
         let parts = worker::Parts {
             index,
             registry: Arc::clone(registry),
             listeners: take_one_each(&mut sockets),
             upstreams: upstreams.to_vec(),
             access_log: access_log.clone(),
+            commands,
             drain: tokens.drain.clone(),
             stop: tokens.stop.clone(),
             ready: ready.clone(),
@@ -244,7 +269,7 @@ fn start_workers(
     if started < count {
         return Err(abandon(threads, tokens, io::Error::other("a worker did not start")));
     }
-    Ok(threads)
+    Ok((threads, senders))
 }
 
 fn take_one_each(sockets: &mut Sockets) -> Vec<(Arc<ListenerState>, std::net::TcpListener)> {
@@ -256,7 +281,7 @@ fn take_one_each(sockets: &mut Sockets) -> Vec<(Arc<ListenerState>, std::net::Tc
 }
 
 /// Stops what was started, and returns the worker's own error where there is one.
-fn abandon(threads: Vec<JoinHandle<io::Result<usize>>>, tokens: &Tokens, error: io::Error) -> StartError {
+fn abandon(threads: Workers, tokens: &Tokens, error: io::Error) -> StartError {
     tokens.stop.cancel();
     let ended = threads.into_iter().filter_map(|thread| thread.join().ok()?.err());
     StartError::Thread(ended.last().unwrap_or(error))
@@ -284,14 +309,12 @@ fn start_control(
             runtime.block_on(control(socket, state, tokens_there, timeout));
         })
     });
-    started.map_err(|error| {
-        tokens.stop.cancel();
-        StartError::Thread(error)
-    })
+    started.map_err(|error| tokens.stopped_for(error))
 }
 
 async fn control(socket: AdminSocket, state: Arc<AdminState>, tokens: Tokens, timeout: Duration) {
     let (drain, stop, over) = (tokens.drain.clone(), tokens.stop.clone(), tokens.over.clone());
+    let registry = Arc::clone(&tokens.registry);
     let end_drain = async move {
         drain.cancelled().await;
         tokio::time::sleep(timeout).await;
@@ -305,5 +328,6 @@ async fn control(socket: AdminSocket, state: Arc<AdminState>, tokens: Tokens, ti
             }
         }
         () = end_drain => {}
+        () = sources::follow(registry) => {}
     }
 }

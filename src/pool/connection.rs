@@ -1,15 +1,23 @@
 //! One connection to an endpoint, from connect to close.
 
+use super::ending::Ending;
 use super::handover::Handover;
+use super::identity::Identity;
 use super::watch::{IdleWatch, WatchQueue};
 use crate::budget::Budget;
-use crate::close::policy::{self, EndpointClose};
+use crate::close::policy::{self, EndpointClose, EndpointFacts, Stage, TimeWait};
 use crate::config::model::UpstreamClose;
 use crate::metrics::counters::EndpointCounters;
 use crate::reason::DiscardReason;
 use crate::registry::EndpointState;
+use crate::source::lease::PortLease;
+use crate::source::level::Level;
+use crate::source::ports::Left;
+use crate::sys::sock_diag::TcpState;
 use crate::sys::sockopt;
+use crate::sys::tcp_info::tcp_state;
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Context;
@@ -25,6 +33,7 @@ pub struct Connection(Box<Parts>);
 struct Parts {
     stream: TcpStream,
     life: Life,
+    identity: Rc<Identity>,
     watch: IdleWatch,
 }
 
@@ -37,10 +46,11 @@ pub struct Life {
     pub retire_at: Option<Instant>,
     /// Exchanges begun on it.
     pub uses: u64,
-    /// Since when it is idle, if it is.
+    /// Since when it is idle, or was, before its lease.
     pub idle_since: Instant,
-    /// Held for the sake of its drop.
-    _slot: OpenSlot,
+    /// Since when it is leased, if it is.
+    pub leased_at: Instant,
+    slot: OpenSlot,
 }
 
 /// A connection on its way from one worker to another.
@@ -61,13 +71,18 @@ pub enum Quiet {
 
 impl Connection {
     /// A connection just established; what happens to it while idle is reported to `queue`.
-    pub fn new(stream: TcpStream, life: Life, queue: &Arc<WatchQueue>) -> Self {
-        Self(Box::new(Parts { stream, life, watch: IdleWatch::new(Arc::clone(queue)) }))
+    pub fn new(stream: TcpStream, life: Life, identity: Rc<Identity>, queue: &Arc<WatchQueue>) -> Self {
+        Self(Box::new(Parts { stream, life, identity, watch: IdleWatch::new(Arc::clone(queue)) }))
     }
 
     /// The socket.
     pub fn stream(&mut self) -> &mut TcpStream {
         &mut self.0.stream
+    }
+
+    /// Its name.
+    pub fn identity(&self) -> &Rc<Identity> {
+        &self.0.identity
     }
 
     /// Its history.
@@ -121,31 +136,42 @@ impl Connection {
         self.0.life.retire_at.map_or(idle, |at| at.min(idle))
     }
 
-    /// Closes it by the close policy and counts why.
-    pub fn close(self, reason: DiscardReason, how: UpstreamClose, counters: &EndpointCounters) {
-        counters.discards.inc(reason.index());
-        let peer_closed = matches!(reason, DiscardReason::EndpointClosed | DiscardReason::EndpointReset)
-            || self.look() == Quiet::No(DiscardReason::EndpointClosed);
-        // An unreadable queue counts as one that holds something: FIN loses nothing.
-        let unacknowledged = sockopt::unacknowledged(&self.0.stream).unwrap_or(usize::MAX);
-        match policy::endpoint(how, peer_closed, unacknowledged) {
-            EndpointClose::Reset { instead } => {
-                let done = sockopt::reset_on_close(&self.0.stream).is_ok();
-                match (instead, done) {
-                    (true, true) => counters.time_wait_avoided_total.inc(),
-                    (true, false) => counters.time_wait_caused_total.inc(),
-                    (false, _) => {}
-                }
-            }
-            EndpointClose::Fin { time_wait: true } => counters.time_wait_caused_total.inc(),
-            EndpointClose::Fin { time_wait: false } => {}
+    /// Closes it by the close policy. Counts why, and tells the ports of its source what it leaves.
+    pub fn close(mut self, ending: Ending, close: UpstreamClose, counters: &EndpointCounters) {
+        counters.discards.inc(ending.reason.index());
+        let time_wait = self.prepare_close(policy::endpoint(self.facts(ending, close)));
+        match time_wait {
+            TimeWait::Left => counters.time_wait_caused_total.inc(),
+            TimeWait::Avoided => counters.time_wait_avoided_total.inc(),
+            TimeWait::NotHere => {}
+        }
+        let left = if time_wait == TimeWait::Left { Left::TimeWait } else { Left::Nothing };
+        self.0.life.slot.port.leaves(left);
+    }
+
+    /// What decides how it is closed. What the kernel does not tell counts as what costs a port and
+    /// nothing else: an open connection with bytes outstanding.
+    fn facts(&self, ending: Ending, close: UpstreamClose) -> EndpointFacts {
+        let state = tcp_state(&self.0.stream).unwrap_or(TcpState::Established);
+        EndpointFacts {
+            close: if ending.reset { UpstreamClose::Reset } else { close },
+            stage: Stage::of(state, ending.first_fin),
+            outstanding: sockopt::unacknowledged(&self.0.stream).unwrap_or(usize::MAX),
+            unread: sockopt::unread(&self.0.stream).unwrap_or(0),
+            wanted: ending.wanted,
+            port_pressure: self.0.life.slot.port.ports().level() >= Level::ReuseOnly,
         }
     }
 
-    /// Its close will be an RST, whatever the policy says.
-    pub fn reset_on_close(&self) {
-        // On failure the policy decides.
-        let _ = sockopt::reset_on_close(&self.0.stream);
+    /// Makes the close(2) that follows be the planned one; returns what becomes of the port.
+    fn prepare_close(&self, plan: EndpointClose) -> TimeWait {
+        if plan.reset
+            && sockopt::reset_on_close(&self.0.stream).is_err()
+            && plan.time_wait == TimeWait::Avoided
+        {
+            return TimeWait::Left;
+        }
+        plan.time_wait
     }
 
     /// Takes it out of this worker's runtime.
@@ -153,7 +179,7 @@ impl Connection {
     /// # Errors
     /// When the runtime cannot deregister the socket; the connection is closed then.
     pub fn detach(self) -> io::Result<Detached> {
-        let Parts { stream, life, watch: _ } = *self.0;
+        let Parts { stream, life, .. } = *self.0;
         Ok(Detached { stream: stream.into_std()?, life })
     }
 }
@@ -163,21 +189,24 @@ impl Detached {
     ///
     /// # Errors
     /// When the runtime cannot register the socket; the connection is closed then.
-    pub fn attach(self, queue: &Arc<WatchQueue>) -> io::Result<Connection> {
-        Ok(Connection::new(TcpStream::from_std(self.stream)?, self.life, queue))
+    pub fn attach(self) -> io::Result<(TcpStream, Life)> {
+        Ok((TcpStream::from_std(self.stream)?, self.life))
     }
 }
 
 impl Life {
     /// The life of a connection established at `now`.
-    pub fn new(slot: OpenSlot, now: Instant, connect_time: Duration, retire_at: Option<Instant>) -> Self {
-        Self { connect_time, retire_at, uses: 0, idle_since: now, _slot: slot }
+    pub fn new(mut slot: OpenSlot, now: Instant, connect_time: Duration, retire_at: Option<Instant>) -> Self {
+        slot.port.connected(now);
+        Self { connect_time, retire_at, uses: 0, idle_since: now, leased_at: now, slot }
     }
 }
 
-/// The right to one connection to an endpoint, under `max_connections` and the descriptor budget.
+/// The right to one connection to an endpoint, under `max_connections` and the descriptor budget, on a
+/// port taken from one of its sources.
 #[derive(Debug)]
 pub struct OpenSlot {
+    port: PortLease,
     endpoint: Arc<EndpointState>,
     budget: Arc<Budget>,
     handover: Arc<Handover>,
@@ -190,10 +219,12 @@ pub enum NoSlot {
     MaxConnections,
     /// The process has no descriptor left.
     Descriptors,
+    /// The ports of all sources are as scarce as this, and that is too scarce.
+    Ports(Level),
 }
 
 impl OpenSlot {
-    /// Takes a slot. `max_connections` 0 is no limit.
+    /// Takes a slot. `max_connections` 0 is no limit; `port` takes the port.
     ///
     /// # Errors
     /// When there is none.
@@ -202,6 +233,7 @@ impl OpenSlot {
         budget: &Arc<Budget>,
         handover: &Arc<Handover>,
         max_connections: usize,
+        port: impl FnOnce() -> Result<PortLease, Level>,
     ) -> Result<Self, NoSlot> {
         let open = endpoint.open.fetch_add(1, Relaxed);
         if max_connections > 0 && open >= max_connections {
@@ -212,17 +244,35 @@ impl OpenSlot {
             endpoint.open.fetch_sub(1, Relaxed);
             return Err(NoSlot::Descriptors);
         }
+        // Before there is a slot, whose drop would wake others for a port that there is not.
+        let port = port().map_err(|level| {
+            endpoint.open.fetch_sub(1, Relaxed);
+            budget.release_upstream();
+            NoSlot::Ports(level)
+        })?;
         Ok(Self {
+            port,
             endpoint: Arc::clone(endpoint),
             budget: Arc::clone(budget),
             handover: Arc::clone(handover),
         })
+    }
+
+    /// Where it is dialled from.
+    pub fn port(&self) -> &PortLease {
+        &self.port
+    }
+
+    /// Dials from another port than the one it had.
+    pub fn change_port(&mut self, port: PortLease) {
+        self.port = port;
     }
 }
 
 impl Drop for OpenSlot {
     /// Gives the slot back and wakes whoever was refused one.
     fn drop(&mut self) {
+        self.port.release();
         self.endpoint.open.fetch_sub(1, Relaxed);
         self.budget.release_upstream();
         for (worker, counters) in self.endpoint.workers.iter().enumerate() {

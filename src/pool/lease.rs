@@ -1,7 +1,7 @@
 //! A connection in use.
 
 use super::endpoint_pool::Pool;
-use super::{Connection, state};
+use super::{Connection, Ending, Identity, state};
 use crate::reason::DiscardReason;
 use std::rc::Rc;
 use std::time::Instant;
@@ -16,6 +16,7 @@ pub struct Lease {
     connection: Option<Connection>,
     pool: Rc<Pool>,
     reused: bool,
+    is_tunnel: bool,
 }
 
 impl Lease {
@@ -27,12 +28,17 @@ impl Lease {
         if reused {
             pool.counters().reused_total.inc();
         }
-        Self { connection: Some(connection), pool, reused }
+        Self { connection: Some(connection), pool, reused, is_tunnel: false }
     }
 
     /// The connection.
     pub fn connection(&mut self) -> &mut Connection {
         self.connection.as_mut().expect("a lease has its connection until it ends")
+    }
+
+    /// The connection's name.
+    pub fn identity(&self) -> &Rc<Identity> {
+        self.connection.as_ref().expect("a lease has its connection until it ends").identity()
     }
 
     /// Whether the connection carried an exchange before this one.
@@ -47,8 +53,9 @@ impl Lease {
 
     /// Gives the connection back: the exchange ended cleanly on both sides.
     pub fn release(mut self, now: Instant) {
-        if let Some(connection) = self.connection.take() {
+        if let Some(mut connection) = self.connection.take() {
             state::transition(self.pool.counters(), state::State::Leased, state::State::Idle);
+            connection.life_mut().idle_since = now;
             self.pool.take_back(connection, now);
         }
     }
@@ -58,29 +65,42 @@ impl Lease {
         self.connection.as_ref().map(|connection| connection.life().connect_time).unwrap_or_default()
     }
 
-    /// Closes the connection, which was one side of a tunnel; `reset` passes on the other side's.
-    pub fn end_tunnel(mut self, reset: bool) {
-        if reset && let Some(connection) = &self.connection {
-            connection.reset_on_close();
+    /// The connection becomes one side of a tunnel, and will not come back.
+    pub fn become_tunnel(&mut self) {
+        if !std::mem::replace(&mut self.is_tunnel, true) {
+            self.pool.counters().tunnels.inc();
         }
-        self.end(DiscardReason::Tunnel);
+    }
+
+    /// The endpoint closed the connection without a byte of a response, and it had been used before: it
+    /// was closed while it was idle, if that is heard at once.
+    pub fn note_stale(&self, now: Instant) {
+        if let Some(connection) = &self.connection {
+            self.pool.closed_under_lease(connection.life(), now);
+        }
     }
 
     /// Closes the connection.
-    pub fn discard(mut self, reason: DiscardReason) {
-        self.end(reason);
+    pub fn discard(mut self, ending: impl Into<Ending>) {
+        self.end(ending.into());
     }
 
-    fn end(&mut self, reason: DiscardReason) {
+    fn end(&mut self, ending: Ending) {
         if let Some(connection) = self.connection.take() {
+            if self.is_tunnel {
+                self.pool.counters().tunnels.dec();
+            }
             state::transition(self.pool.counters(), state::State::Leased, state::State::Absent);
-            self.pool.close(connection, reason);
+            self.pool.close(connection, ending);
         }
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.end(DiscardReason::Aborted);
+        let condemned =
+            self.connection.as_ref().is_some_and(|connection| connection.identity().is_condemned());
+        let reason = if condemned { DiscardReason::Reaped } else { DiscardReason::Aborted };
+        self.end(reason.into());
     }
 }

@@ -9,9 +9,11 @@
 mod balancing;
 mod cli;
 mod forwarding;
+mod half_close;
 mod harness;
 mod life;
 mod pool;
+mod ports;
 mod real;
 mod refusals;
 mod tcp;
@@ -37,8 +39,10 @@ fn main() {
         forwarding::tests(),
         refusals::tests(),
         pool::tests(),
+        ports::tests(),
         balancing::tests(),
         tcp::tests(),
+        half_close::tests(),
         life::tests(),
         cli::tests(),
         real::tests(),

@@ -1,6 +1,6 @@
 //! What is wrong, in words, the worst first. Pure.
 
-use super::format;
+use super::format::{self, MISSING};
 use super::panes::{is_nearly_full, level_tone, share_taken, tightest};
 use super::rates::{EndpointRates, KernelRates, ListenerRates, Rates};
 use super::theme::Tone;
@@ -146,17 +146,18 @@ fn of_listener(listener: &Listener, rates: &ListenerRates, alarms: &mut Vec<Alar
         alarms.push(Alarm::critical(format!("{name}: {per_s} accepts/s fail")));
     }
     if let Some(per_s) = some(rates.rejects) {
-        let reason = rates.top_reject.as_deref().unwrap_or(format::MISSING);
+        let reason = rates.top_reject.as_deref().unwrap_or(MISSING);
         alarms.push(Alarm::warn(format!("{name}: {per_s} rejects/s, most of them {reason}")));
     }
 }
 
 fn of_close_wait(close_wait: &CloseWait) -> Option<Alarm> {
     let CloseWait { count, oldest_s, sockets, .. } = close_wait;
-    if *count == 0 {
+    let count = count.unwrap_or(sockets.len() as u64);
+    if count == 0 {
         return None;
     }
-    let (count, oldest) = (format::count(Some(*count)), format::seconds(*oldest_s));
+    let (count, oldest) = (format::count(Some(count)), oldest_s.map_or(MISSING.to_owned(), format::seconds));
     let text = format!("{count} in CLOSE_WAIT, the oldest for {oldest}");
     Some(match sockets.iter().filter(|socket| socket.phase.is_none()).count() {
         0 => Alarm::warn(text),

@@ -16,7 +16,7 @@ pub(crate) use gate::Gate;
 pub(crate) use message::{Framing, Message};
 pub(crate) use origin::{Conn, Ended, Origin, always};
 pub(crate) use proxy::{Proxy, Setup};
-pub(crate) use refusing::{Refusing, Unaccepting};
+pub(crate) use refusing::{Refusing, Unaccepting, address_of_its_own};
 pub(crate) use running::{Running, millpond};
 
 use std::thread;
@@ -25,6 +25,8 @@ use std::time::{Duration, Instant};
 /// For anything that is to happen at once. Long, as the machine may be busy: only a failing test waits
 /// for it.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
+/// For what is to happen as soon as the proxy has had its turn.
+pub(crate) const AT_ONCE: Duration = Duration::from_secs(2);
 /// Between two looks at a condition.
 const STEP: Duration = Duration::from_millis(2);
 

@@ -66,8 +66,11 @@ fn a_level_that_is_ok_may_be_about_to_end() {
 fn close_wait_is_a_warning_while_it_has_an_owner() {
     let mut snapshot = healthy();
     let close_wait = snapshot.close_wait.as_mut().unwrap();
-    (close_wait.count, close_wait.oldest_s) = (2, 7.0);
+    (close_wait.count, close_wait.oldest_s) = (Some(2), Some(7.0));
     assert_eq!(now(&snapshot), ["WARNING 2 in CLOSE_WAIT, the oldest for 7s"]);
+    let close_wait = snapshot.close_wait.as_mut().unwrap();
+    (close_wait.count, close_wait.oldest_s) = (None, None);
+    assert_eq!(now(&snapshot), [""; 0], "what is not known is no alarm");
 }
 
 #[test]

@@ -10,6 +10,9 @@ use crate::observe::snapshot::{Endpoint, Ports, Snapshot};
 /// Cells of the terminal that a bar takes.
 const BAR: usize = 6;
 
+/// When ports run out that do not within the hour that is looked ahead, if ever.
+pub(in super::super) const LATER: &str = ">1h";
+
 const COLUMNS: &[Column] = &[
     Column::text("UPSTREAM", u8::MAX, 16),
     Column::text("ADDRESS", u8::MAX, 21),
@@ -78,7 +81,7 @@ fn ports(ports: Option<&Ports>) -> [Cell; 4] {
     let free = format!("{}/{}", format::count(Some(ports.free)), format::count(Some(ports.capacity)));
     let full_in = ports
         .exhausts_in_s
-        .map_or_else(|| "never".to_owned(), |seconds| format::ahead(seconds).replace("in ", ""));
+        .map_or_else(|| LATER.to_owned(), |seconds| format::ahead(seconds).replace("in ", ""));
     [
         Cell::number(free, Some(ports.free as f64)),
         Cell::number(format::bar(taken, BAR), taken).tone(tone),

@@ -4,7 +4,7 @@ mod endpoints;
 mod listeners;
 mod sockets;
 
-pub(super) use endpoints::{share_taken, tightest, time_wait};
+pub(super) use endpoints::{LATER, share_taken, tightest, time_wait};
 pub(super) use listeners::is_nearly_full;
 
 use super::grid::Grid;

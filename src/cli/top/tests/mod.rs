@@ -83,7 +83,8 @@ pub(super) fn healthy() -> Snapshot {
         endpoint.tcp_states = Some(states(&[("established", 3), ("time_wait", 0), ("close_wait", 0)]));
         endpoint.ports = Some(vec![ports("127.0.0.1", 28_229, "ok")]);
     }
-    snapshot.close_wait = Some(CloseWait { count: 0, oldest_s: 0.0, reaped_total: 0, sockets: Vec::new() });
+    snapshot.close_wait =
+        Some(CloseWait { count: Some(0), oldest_s: Some(0.0), reaped_total: 0, sockets: Vec::new() });
     snapshot.budgets =
         vec![budget("descriptors", 1_041, 20_000, "ok"), budget("conntrack", 250, 262_144, "ok")];
     snapshot.notes.clear();
@@ -135,7 +136,7 @@ pub(super) fn in_trouble() -> Snapshot {
         socket("app", None, 61.5, 41_000),
         socket("web", Some("waiting"), 0.4, 8080),
     ];
-    snapshot.close_wait = Some(CloseWait { count: 3, oldest_s: 200.0, reaped_total: 2, sockets });
+    snapshot.close_wait = Some(CloseWait { count: Some(3), oldest_s: Some(200.0), reaped_total: 2, sockets });
     snapshot.budgets[1] =
         Budget { exhausts_in_s: Some(95.0), ..budget("conntrack", 250_000, 262_144, "critical") };
     snapshot

@@ -86,6 +86,15 @@ fn what_is_not_measured_is_a_dash() {
     assert!(seen.contains("descriptors - of 20,000") && seen.contains("memory -"), "{seen}");
     press(&mut app, "w");
     assert!(text(&app, 80, 24).contains("sock_diag: Operation not permitted"));
+    press(&mut app, "w");
+    let close_wait = |count| CloseWait { count, oldest_s: Some(1.0), reaped_total: 0, sockets: Vec::new() };
+    for (count, says) in [
+        (None, "not known; w says why"),
+        (Some(9), "9, the oldest for 1s, 0 listed, reaped so far 0\n not listed"),
+    ] {
+        app.snapshot.close_wait = Some(close_wait(count));
+        assert!(text(&app, 80, 24).contains(says), "{says}");
+    }
 }
 
 #[test]

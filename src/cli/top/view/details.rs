@@ -3,7 +3,7 @@
 use super::super::app::App;
 use super::super::format::{self, MISSING};
 use super::super::grid::{Subject, shortened, width};
-use super::super::panes::{level_tone, time_wait};
+use super::super::panes::{LATER, level_tone, time_wait};
 use super::super::theme::Tone;
 use super::span;
 use crate::observe::snapshot::{Bytes, CloseWaitSocket, Endpoint, Listener, Ports, TcpStates, Upstream};
@@ -154,7 +154,7 @@ fn origin(from: &str) -> &str {
         "default" => "the default",
         "hint" => "the endpoint's Keep-Alive hint",
         "learned" => "learned from the endpoint's closes",
-        "configured" => "configured",
+        "nat" => "before the NAT forgets",
         other => other,
     }
 }
@@ -174,7 +174,7 @@ fn ports(ports: Option<&[Ports]>) -> Vec<Fact> {
     let Some(ports) = ports else { return vec![Fact::new("ports", [MISSING.to_owned()])] };
     let fact = |(nth, ports): (usize, &Ports)| {
         let count = |number| format::count(Some(number));
-        let end = ports.exhausts_in_s.map_or_else(|| "never".to_owned(), format::ahead);
+        let end = ports.exhausts_in_s.map_or_else(|| format!("in {LATER}"), format::ahead);
         let items = [
             format!("free {} of {}", count(ports.free), count(ports.capacity)),
             format!("none left {end}"),

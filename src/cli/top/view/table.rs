@@ -81,11 +81,11 @@ fn counted(app: &App, pane: Pane, grid: &Grid) -> String {
     }
     let Some(close_wait) = &app.snapshot.close_wait else { return format::MISSING.to_owned() };
     let CloseWait { count, oldest_s, reaped_total, sockets } = close_wait;
-    let mut text = format::count(Some(*count));
-    if *count > 0 {
-        text.push_str(&format!(", the oldest for {}", format::seconds(*oldest_s)));
+    let mut text = format::count(*count);
+    if let Some(oldest_s) = oldest_s.filter(|_| *count != Some(0)) {
+        text.push_str(&format!(", the oldest for {}", format::seconds(oldest_s)));
     }
-    if sockets.len() as u64 != *count {
+    if count.is_some_and(|count| count != sockets.len() as u64) {
         text.push_str(&format!(", {} listed", sockets.len()));
     }
     text + &format!(", reaped so far {}", format::count(Some(*reaped_total)))
@@ -94,11 +94,14 @@ fn counted(app: &App, pane: Pane, grid: &Grid) -> String {
 /// Why there is no row.
 fn nothing(app: &App, pane: Pane) -> &'static str {
     if !app.look(pane).filter.is_empty() {
-        "no row has that text"
-    } else if pane == Pane::CloseWait && app.snapshot.close_wait.is_none() {
-        "not known; w says why"
-    } else {
-        "none"
+        return "no row has that text";
+    }
+    let count = app.snapshot.close_wait.as_ref().map(|close_wait| close_wait.count);
+    match count.flatten() {
+        _ if pane != Pane::CloseWait => "none",
+        Some(0) => "none",
+        Some(_) => "not listed",
+        None => "not known; w says why",
     }
 }
 
