@@ -126,7 +126,7 @@ fn set_int(socket: &impl AsFd, level: c_int, name: c_int, value: c_int) -> io::R
 }
 
 #[allow(unsafe_code)]
-fn get(socket: &impl AsFd, level: c_int, name: c_int, answer: &mut [u8]) -> io::Result<()> {
+pub(super) fn get(socket: &impl AsFd, level: c_int, name: c_int, answer: &mut [u8]) -> io::Result<()> {
     let mut size = answer.len() as libc::socklen_t;
     let fd = socket.as_fd().as_raw_fd();
     // SAFETY: the kernel writes at most `size` bytes to a pointer that is valid for as many.
