@@ -73,12 +73,28 @@ pub(super) fn leaves_time_wait(config: &Config, index: usize) -> bool {
         || listeners_of(config, index).any(|listener| listener.protocol == Protocol::Tcp)
 }
 
-/// Connections that the pools keep to one endpoint, or may have open where that is limited.
-pub(super) fn wanted_per_endpoint(upstream: &Upstream) -> usize {
-    match upstream.pool.max_connections {
-        0 => upstream.pool.max_idle,
-        most => most,
-    }
+/// A number of connections to one endpoint, by the key that asks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Wish {
+    /// The key.
+    pub(super) key: &'static str,
+    /// How many.
+    pub(super) connections: usize,
+    /// Whether somebody asked for it: the default of `max_idle` is nobody's wish.
+    pub(super) is_meant: bool,
+}
+
+/// The most that an upstream may come to hold to one endpoint.
+pub(super) fn wish(upstream: &Upstream) -> Wish {
+    let pool = &upstream.pool;
+    let wishes = [
+        Wish { key: "max_connections", connections: pool.max_connections, is_meant: true },
+        Wish { key: "min_idle", connections: pool.min_idle, is_meant: true },
+        Wish { key: "max_idle", connections: pool.max_idle, is_meant: false },
+    ];
+    // More is not opened than max_connections, and of what is left min_idle is the surest.
+    let meant = wishes.iter().find(|wish| wish.is_meant && wish.connections > 0);
+    *meant.unwrap_or(&wishes[2])
 }
 
 /// Descriptors that a configuration may come to need.

@@ -150,7 +150,7 @@ pub struct Sysctls(BTreeMap<&'static str, Fact<Option<String>>>);
 
 impl Sysctls {
     /// Every name that is read.
-    pub const NAMES: [&'static str; 36] = [
+    pub const NAMES: [&'static str; 35] = [
         "fs.file-max",
         "fs.file-nr",
         "fs.nr_open",
@@ -183,7 +183,6 @@ impl Sysctls {
         "net.netfilter.nf_conntrack_count",
         "net.netfilter.nf_conntrack_max",
         "net.netfilter.nf_conntrack_tcp_be_liberal",
-        "net.netfilter.nf_conntrack_tcp_loose",
         "net.netfilter.nf_conntrack_tcp_timeout_close_wait",
         "net.netfilter.nf_conntrack_tcp_timeout_established",
         "net.netfilter.nf_conntrack_tcp_timeout_time_wait",
@@ -196,6 +195,12 @@ impl Sysctls {
     /// Every setting as `text` has it; `None`: the kernel shows none of that name.
     pub(super) fn from(text: impl Fn(&'static str) -> Fact<Option<String>>) -> Self {
         Self(Self::NAMES.iter().map(|name| (*name, text(name))).collect())
+    }
+
+    /// Changes one.
+    #[cfg(test)]
+    pub(super) fn set(&mut self, name: &'static str, text: Fact<Option<String>>) {
+        assert!(self.0.insert(name, text).is_some(), "{name} is not read");
     }
 
     /// Whether the kernel shows it.

@@ -71,13 +71,14 @@ impl Page {
 
     fn row(&mut self, row: &Row) {
         let Finding { value, verdict, meaning, fixes } = &row.finding;
-        let begin = format!("  {}  {:<name$}", self.coloured(*verdict), row.name, name = self.name);
-        let values = wrap(&clean(value.as_deref().unwrap_or("-")), self.room(INDENT + self.name + GAP, 16));
-        let mut values = values.into_iter();
-        let first = values.next().unwrap_or_default();
-        self.line(&format!("{begin}  {first}"));
-        for value in values {
-            self.line(&format!("{:width$}{value}", "", width = INDENT + self.name + GAP));
+        let begin = format!("  {}  {:<NAME$}  ", self.coloured(*verdict), row.name);
+        let before = INDENT + row.name.len().max(NAME) + GAP;
+        let values = wrap(&clean(value.as_deref().unwrap_or("-")), self.room(before, LEAST_VALUE));
+        for (index, value) in values.iter().enumerate() {
+            match index {
+                0 => self.line(&format!("{begin}{value}")),
+                _ => self.line(&format!("{:before$}{value}", "")),
+            }
         }
         self.text(INDENT, meaning);
         fixes.iter().for_each(|fix| self.fix(fix));

@@ -5,6 +5,8 @@ pub mod checks;
 mod demand;
 pub mod facts;
 pub mod finding;
+#[cfg(test)]
+mod fixture;
 mod human;
 mod json;
 mod report;

@@ -129,9 +129,9 @@ fn close_wait(facts: &HostFacts, config: &Config) -> Fact<Finding> {
     let value = format!("{} s", count(timeout));
     let half_close = demand::longest_half_close(config);
     let of = format!("After one side's FIN the other may take {}", format_duration(half_close));
-    if Duration::from_secs(timeout) < half_close {
+    if Duration::from_secs(timeout) <= half_close {
         let meaning = format!("{of} (timeout.half_close), but is forgotten earlier if it is silent.");
-        let enough = half_close.as_secs() + u64::from(half_close.subsec_nanos() > 0);
+        let enough = half_close.as_secs().saturating_add(30);
         return Ok(Finding::warn(value, meaning).fix(Fix::sysctl(CLOSE_WAIT, enough)));
     }
     Ok(Finding::ok(value, format!("{of} (timeout.half_close): it is not forgotten.")))

@@ -63,7 +63,8 @@ fn unlimited_clients(facts: &HostFacts, config: &Config, value: String, hard: u6
     }
     if clients < queue {
         let meaning = format!("{meaning} A single accept queue holds {}.", count(queue));
-        return Ok(Finding::warn(value, meaning).fix(raise(need.fixed as u64 + 2 * queue)));
+        return Ok(Finding::warn(value, meaning)
+            .fix(raise(queue.saturating_mul(2).saturating_add(need.fixed as u64))));
     }
     Ok(Finding::ok(value, meaning))
 }

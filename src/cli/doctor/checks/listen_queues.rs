@@ -119,7 +119,7 @@ fn max_syn_backlog(facts: &HostFacts, config: &Config) -> Fact<Finding> {
             count(begun),
             count(longest),
         );
-        let enough = demand::round_up((longest * 4).div_ceil(3));
+        let enough = demand::round_up(longest.saturating_mul(4).div_ceil(3));
         return Ok(Finding::warn(count(most), meaning).fix(Fix::sysctl(NAME, enough)));
     }
     let meaning = format!("Up to {} handshakes may be unfinished on a socket.", count(begun));

@@ -46,15 +46,33 @@ impl Ports {
 
     /// Connections to an endpoint that fit below `source.refuse_percent`, from all sources.
     fn room(&self, upstream: &Upstream) -> usize {
-        let share = usize::from(upstream.source.refuse_percent);
-        self.usable(upstream) * share / 100 * demand::sources(upstream)
+        let ports = self.usable(upstream) * demand::sources(upstream);
+        (ports * usize::from(upstream.source.refuse_percent)).div_ceil(100)
     }
 
-    /// The upstream of those given that lacks the most, if one lacks any.
-    fn short<'a>(&self, upstreams: impl Iterator<Item = &'a Upstream>) -> Option<&'a Upstream> {
-        let lack =
-            |upstream: &&Upstream| demand::wanted_per_endpoint(upstream).saturating_sub(self.room(upstream));
-        upstreams.filter(|upstream| lack(upstream) > 0).max_by_key(lack)
+    /// What is said of the upstream that lacks the most of those given, if one lacks any: critical if
+    /// somebody asked for that many connections.
+    fn short<'a>(&self, value: &str, upstreams: impl Iterator<Item = &'a Upstream>) -> Option<Finding> {
+        let lack = |upstream: &&Upstream| {
+            let wish = demand::wish(upstream);
+            (wish.is_meant, wish.connections.saturating_sub(self.room(upstream)))
+        };
+        let short = upstreams.filter(|upstream| lack(upstream).1 > 0).max_by_key(lack)?;
+        let (wish, room) = (demand::wish(short), self.room(short));
+        let meaning = format!(
+            "Upstream \"{}\" may hold {} connections to an endpoint (pool.{}), but {} from {} of this host are \
+             room for {}, up to {} % (source.refuse_percent).",
+            short.name,
+            count(wish.connections as u64),
+            wish.key,
+            counted_ports(self.usable(short)),
+            demand::counted_addresses(demand::sources(short)),
+            count(room as u64),
+            short.source.refuse_percent,
+        );
+        let finding =
+            if wish.is_meant { Finding::critical(value, meaning) } else { Finding::warn(value, meaning) };
+        Some(finding.fix(Fix::toml("upstream", &short.name, format!("pool.{} = {room}", wish.key))))
     }
 }
 
@@ -65,9 +83,9 @@ fn range(facts: &HostFacts, config: &Config) -> Fact<Finding> {
     let usable = demand::usable_ports(&ports.range, &ports.reserved);
     let value = format!("{} to {}", ports.range.start(), ports.range.end());
     let upstreams = config.upstreams.iter().map(AsRef::as_ref);
-    if let Some(short) = ports.short(upstreams.filter(|upstream| upstream.source.ports.is_none())) {
-        let finding = Finding::critical(value, too_few(&ports, short));
-        return Ok(finding.fix(Fix::sysctl(RANGE, WIDE)).fix(limit_connections(short, ports.room(short))));
+    let upstreams = upstreams.filter(|upstream| upstream.source.ports.is_none());
+    if let Some(short) = ports.short(&value, upstreams) {
+        return Ok(short.fix(Fix::sysctl(RANGE, WIDE)));
     }
     let meaning = format!(
         "{} to each endpoint and from each source address: {} new connections a second that are closed here by \
@@ -85,25 +103,6 @@ fn range(facts: &HostFacts, config: &Config) -> Fact<Finding> {
 
 fn counted_ports(ports: usize) -> String {
     format!("{} port{}", count(ports as u64), if ports == 1 { "" } else { "s" })
-}
-
-fn too_few(ports: &Ports, upstream: &Upstream) -> String {
-    let key = if upstream.pool.max_connections > 0 { "max_connections" } else { "max_idle" };
-    format!(
-        "Upstream \"{}\" wants {} connections to an endpoint (pool.{key}), but {} at {} % \
-         (source.refuse_percent) from {} of this host are room for {}.",
-        upstream.name,
-        count(demand::wanted_per_endpoint(upstream) as u64),
-        counted_ports(ports.usable(upstream)),
-        upstream.source.refuse_percent,
-        demand::counted_addresses(demand::sources(upstream)),
-        count(ports.room(upstream) as u64),
-    )
-}
-
-fn limit_connections(upstream: &Upstream, room: usize) -> Fix {
-    let key = if upstream.pool.max_connections > 0 { "max_connections" } else { "max_idle" };
-    Fix::toml("upstream", &upstream.name, format!("pool.{key} = {room}"))
 }
 
 /// connect(2) takes the ports of the first one's parity before the others, and bind(2) with port 0 the
@@ -201,12 +200,11 @@ fn configured(facts: &HostFacts, config: &Config) -> Fact<Finding> {
     if let Some(outside) = upstreams().find(is_outside) {
         return Ok(outside_the_range(&value, &ports, outside));
     }
-    if let Some(short) = ports.short(upstreams().filter(|upstream| upstream.source.ports.is_some())) {
-        let finding = Finding::critical(value, too_few(&ports, short));
-        return Ok(finding.fix(limit_connections(short, ports.room(short))));
+    let upstreams = || upstreams().filter(|upstream| upstream.source.ports.is_some());
+    if let Some(short) = ports.short(&value, upstreams()) {
+        return Ok(short);
     }
-    let fewest = upstreams().filter(|upstream| upstream.source.ports.is_some());
-    let fewest = fewest.map(|upstream| ports.usable(upstream)).min().unwrap_or(0);
+    let fewest = upstreams().map(|upstream| ports.usable(upstream)).min().unwrap_or(0);
     Ok(Finding::ok(value, format!("{} or more to each endpoint.", counted_ports(fewest))))
 }
 
