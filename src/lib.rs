@@ -1,7 +1,7 @@
 //! millpond: a connection-pooling TCP and HTTP/1.1 reverse proxy for Linux.
 //!
-//! This page is the map of the code. What users see is in `README.md`, `config/reference.toml`,
-//! `docs/REASONS.md` and `docs/METRICS.md`.
+//! This page is the map of the code. What users see is in `README.md`, `config/reference.toml` and
+//! `docs`.
 //!
 //! # Threads
 //!

@@ -85,6 +85,8 @@ pub enum IdleTimeoutFrom {
     Hint,
     /// Nothing is known: [`EndpointState::DEFAULT_IDLE_TIMEOUT`].
     Default,
+    /// `source.nat`, which forgets a connection earlier than the endpoint does.
+    Nat,
 }
 
 impl IdleTimeoutFrom {
@@ -94,6 +96,7 @@ impl IdleTimeoutFrom {
             Self::Configured => "configured",
             Self::Hint => "hint",
             Self::Default => "default",
+            Self::Nat => "nat",
         }
     }
 }
@@ -130,12 +133,18 @@ impl EndpointState {
 
     /// How long a pooled connection may be idle, and who says so. A hint is undercut by a second,
     /// or by half where it is shorter than two, so that we close before the endpoint does.
-    pub fn idle_timeout(&self, pool: &model::Pool) -> (Duration, IdleTimeoutFrom) {
+    pub fn idle_timeout(&self, upstream: &model::Upstream) -> (Duration, IdleTimeoutFrom) {
+        if let Some(configured) = upstream.pool.idle_timeout {
+            return (configured, IdleTimeoutFrom::Configured);
+        }
         let hint = Duration::from_millis(self.keep_alive_hint_ms.load(Relaxed).into());
-        match pool.idle_timeout {
-            Some(configured) => (configured, IdleTimeoutFrom::Configured),
-            None if hint.is_zero() => (Self::DEFAULT_IDLE_TIMEOUT, IdleTimeoutFrom::Default),
-            None => (hint - (hint / 2).min(Duration::from_secs(1)), IdleTimeoutFrom::Hint),
+        let (of_endpoint, from) = match hint.is_zero() {
+            true => (Self::DEFAULT_IDLE_TIMEOUT, IdleTimeoutFrom::Default),
+            false => (hint - (hint / 2).min(Duration::from_secs(1)), IdleTimeoutFrom::Hint),
+        };
+        match upstream.source.nat.map(|nat| nat.pool_idle_max()) {
+            Some(most) if most < of_endpoint => (most, IdleTimeoutFrom::Nat),
+            _ => (of_endpoint, from),
         }
     }
 

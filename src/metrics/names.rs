@@ -68,6 +68,22 @@ metrics! {
         "Resident memory of the process.";
     ACCESS_LOG_LOST = Counter "millpond_access_log_lines_lost_total" []
         "Lines missing from the access log, because its queue was full or a write failed.";
+    KERNEL_LISTEN_OVERFLOWS = Counter "millpond_kernel_listen_overflows_total" []
+        "Connections that the kernel dropped because an accept queue was full, of any listener in the network namespace (ListenOverflows).";
+    KERNEL_LISTEN_DROPS = Counter "millpond_kernel_listen_drops_total" []
+        "SYNs and connections dropped at listening sockets for any reason, overflows included (ListenDrops).";
+    KERNEL_SYN_QUEUE_DROPS = Counter "millpond_kernel_syn_queue_drops_total" []
+        "SYNs dropped because the queue of half-open connections was full (TCPReqQFullDrop).";
+    KERNEL_SYNCOOKIES = Counter "millpond_kernel_syncookies_sent_total" []
+        "SYN cookies sent (SyncookiesSent).";
+    KERNEL_TIME_WAIT_OVERFLOW = Counter "millpond_kernel_time_wait_overflow_total" []
+        "Connections closed without TIME_WAIT because tcp_max_tw_buckets were taken (TCPTimeWaitOverflow).";
+    KERNEL_ORPHANS = Gauge "millpond_kernel_orphans" []
+        "TCP connections of the network namespace that no process holds any more.";
+    KERNEL_TCP_MEMORY = Gauge "millpond_kernel_tcp_memory_bytes" []
+        "Memory of all TCP socket buffers of the host.";
+    KERNEL_TCP_MEMORY_LIMIT = Gauge "millpond_kernel_tcp_memory_limit_bytes" []
+        "The memory beyond which TCP is short of it (third value of tcp_mem).";
 
     SESSIONS = Gauge "millpond_sessions" ["listener"]
         "Client connections open now.";

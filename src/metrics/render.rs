@@ -17,6 +17,7 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub fn render(registry: &Registry, host: &Host, access_log_lost: Option<u64>) -> String {
     let mut text = Text { out: String::with_capacity(16 * 1024) };
     process(&mut text, registry, host, access_log_lost);
+    kernel(&mut text, host);
     let listeners = by_name(&registry.listeners);
     client_side(&mut text, &listeners);
     client_reasons(&mut text, &listeners);
@@ -82,6 +83,24 @@ fn process(text: &mut Text, registry: &Registry, host: &Host, access_log_lost: O
     }
     if let Some(lines) = access_log_lost {
         text.family(names::ACCESS_LOG_LOST).sample(&[], lines);
+    }
+}
+
+fn kernel(text: &mut Text, host: &Host) {
+    let figures = [
+        (names::KERNEL_LISTEN_OVERFLOWS, host.tcp.listen_overflows),
+        (names::KERNEL_LISTEN_DROPS, host.tcp.listen_drops),
+        (names::KERNEL_SYN_QUEUE_DROPS, host.tcp.syn_queue_drops),
+        (names::KERNEL_SYNCOOKIES, host.tcp.syncookies_sent),
+        (names::KERNEL_TIME_WAIT_OVERFLOW, host.tcp.time_wait_overflow),
+        (names::KERNEL_ORPHANS, host.tcp_sockets.orphans),
+        (names::KERNEL_TCP_MEMORY, host.tcp_sockets.memory_bytes),
+        (names::KERNEL_TCP_MEMORY_LIMIT, host.tcp_memory_limit),
+    ];
+    for (metric, figure) in figures {
+        if let Some(figure) = figure {
+            text.family(metric).sample(&[], figure);
+        }
     }
 }
 

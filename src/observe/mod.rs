@@ -1,6 +1,7 @@
 //! What millpond tells of itself: statistics, the log and the access log.
 
 pub mod access_log;
+pub mod connections;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod logging;

@@ -30,6 +30,12 @@ pub struct Snapshot {
     pub upstreams: Vec<Upstream>,
     /// Sockets whose peer has closed and that we have not.
     pub close_wait: Option<CloseWait>,
+    /// What can run out, apart from the source ports, which stand with their endpoints.
+    #[serde(default)]
+    pub budgets: Vec<Budget>,
+    /// How the kernel's view was taken.
+    #[serde(default)]
+    pub census: Option<Census>,
     /// Why figures are missing.
     pub notes: Vec<String>,
 }
@@ -80,6 +86,18 @@ pub struct Kernel {
     pub time_wait_overflow: Option<u64>,
     /// Sockets without a process.
     pub orphans: Option<u64>,
+    /// TcpExt TCPReqQFullDrop: SYNs dropped because a queue of half-open connections was full.
+    #[serde(default)]
+    pub syn_queue_drops: Option<u64>,
+    /// TcpExt TCPReqQFullDoCookies: SYNs answered with a cookie for the same reason.
+    #[serde(default)]
+    pub syn_queue_cookies: Option<u64>,
+    /// TcpExt SyncookiesSent.
+    #[serde(default)]
+    pub syncookies_sent: Option<u64>,
+    /// Memory that TCP uses, in bytes, and the limit beyond which it is short of it (tcp_mem, third value).
+    #[serde(default)]
+    pub tcp_memory_bytes: Option<[u64; 2]>,
 }
 
 /// Sockets by TCP state, under the state's name in lower case.
@@ -183,7 +201,7 @@ pub struct Endpoint {
     pub local_errors_total: u64,
     /// How long a connection may be idle in the pool.
     pub idle_timeout_s: f64,
-    /// `default`, `hint` or `configured`.
+    /// `default`, `hint`, `configured`, or `nat` where `source.nat` forgets earlier than that.
     pub idle_timeout_from: String,
     /// Why connections were closed, by reason.
     pub discards: BTreeMap<String, u64>,
@@ -249,6 +267,56 @@ pub struct CloseWait {
     pub oldest_s: f64,
     /// How many were closed by force.
     pub reaped_total: u64,
+    /// The oldest of them, oldest first; a bounded number.
+    #[serde(default)]
+    pub sockets: Vec<CloseWaitSocket>,
+}
+
+/// One socket in CLOSE_WAIT.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CloseWaitSocket {
+    /// `client` or `upstream`.
+    pub side: String,
+    /// The listener's name, or the upstream's.
+    pub name: String,
+    /// Our address.
+    pub local: String,
+    /// The peer's.
+    pub peer: String,
+    /// What its owner is doing; `None`: no owner is known.
+    pub phase: Option<String>,
+    /// For how long it has been seen.
+    pub age_s: f64,
+}
+
+/// Something of which there is only so much.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Budget {
+    /// `descriptors`, `files` (of the whole system) or `conntrack`.
+    pub name: String,
+    /// Taken.
+    pub used: Option<u64>,
+    /// All there is.
+    pub limit: Option<u64>,
+    /// How fast `used` grows; negative while it shrinks.
+    pub per_s: Option<f64>,
+    /// Seconds until nothing is left, at this rate; `None`: never.
+    pub exhausts_in_s: Option<f64>,
+    /// `ok`, `warn` or `critical`.
+    pub level: String,
+}
+
+/// One look at the kernel's sockets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Census {
+    /// Seconds between two.
+    pub interval_s: f64,
+    /// Seconds since the last one.
+    pub age_s: f64,
+    /// Sockets that the kernel listed.
+    pub sockets: u64,
+    /// CPU time of the last one, in seconds.
+    pub cpu_s: f64,
 }
 
 #[cfg(test)]

@@ -4,15 +4,15 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::{fs, io, mem};
 
+/// RLIMIT_NOFILE: (soft, hard). getrlimit(2)
+pub fn nofile() -> io::Result<(u64, u64)> {
+    nofile_limit().map(|limit| (limit.rlim_cur, limit.rlim_max))
+}
+
 /// Raises RLIMIT_NOFILE's soft limit to its hard limit; returns (before, now). getrlimit(2)
 #[allow(unsafe_code)]
 pub fn raise_nofile() -> io::Result<(u64, u64)> {
-    // SAFETY: rlimit is two integers, for which all zeroes is a value.
-    let mut limit: libc::rlimit = unsafe { mem::zeroed() };
-    // SAFETY: the kernel writes one rlimit to a pointer that is valid for one.
-    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
+    let mut limit = nofile_limit()?;
     let before = limit.rlim_cur;
     limit.rlim_cur = limit.rlim_max;
     // SAFETY: the kernel reads one rlimit from a pointer that is valid for one.
@@ -64,7 +64,18 @@ pub fn resident_bytes() -> io::Result<u64> {
 }
 
 #[allow(unsafe_code)]
-fn page_size() -> io::Result<u64> {
+fn nofile_limit() -> io::Result<libc::rlimit> {
+    // SAFETY: rlimit is two integers, for which all zeroes is a value.
+    let mut limit: libc::rlimit = unsafe { mem::zeroed() };
+    // SAFETY: the kernel writes one rlimit to a pointer that is valid for one.
+    match unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } {
+        0 => Ok(limit),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+#[allow(unsafe_code)]
+pub(super) fn page_size() -> io::Result<u64> {
     // SAFETY: sysconf reads no memory of ours.
     let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     u64::try_from(size).map_err(|_| io::Error::last_os_error())
@@ -107,6 +118,7 @@ mod tests {
         let (before, now) = raise_nofile().unwrap();
         assert!(now >= before && now > 0);
         assert_eq!(raise_nofile().unwrap(), (now, now));
+        assert_eq!(nofile().unwrap(), (now, now));
     }
 
     #[test]

@@ -1,11 +1,29 @@
 use super::*;
 use crate::metrics::names::Kind;
 use crate::observe::fixture;
+use crate::sys::netstat::{TcpCounters, TcpSockets};
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 fn host() -> Host {
-    Host { descriptors: Some(41), resident_bytes: Some(1 << 20), ..Host::default() }
+    let tcp = TcpCounters {
+        listen_overflows: Some(5),
+        listen_drops: Some(6),
+        syn_queue_drops: Some(7),
+        syn_queue_cookies: Some(8),
+        syncookies_sent: Some(9),
+        time_wait_overflow: Some(10),
+        migrated_requests: Some(11),
+    };
+    let tcp_sockets = TcpSockets { orphans: Some(12), time_wait: Some(13), memory_bytes: Some(4096) };
+    Host {
+        descriptors: Some(41),
+        resident_bytes: Some(1 << 20),
+        tcp,
+        tcp_sockets,
+        tcp_memory_limit: Some(1 << 30),
+        ..Host::default()
+    }
 }
 
 /// One parsed sample.

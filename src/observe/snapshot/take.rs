@@ -11,13 +11,13 @@ use std::time::Duration;
 
 /// Why the kernel's view is `null` everywhere.
 const NO_CENSUS: &str = "not measured by this version: tcp_states, ports, close_wait, accept_queue.depth \
-     and depth_max, and in kernel: tcp_tw_reuse, listen_overflows, listen_drops, time_wait_overflow, orphans";
+     and depth_max, and in kernel: tcp_tw_reuse";
 
 impl Snapshot {
     /// The figures now. The workers go on counting meanwhile, so that two of them may be a few
     /// events apart.
     pub fn take(registry: &Registry, host: Host) -> Self {
-        let mut notes = host.notes;
+        let mut notes = host.notes.clone();
         notes.push(NO_CENSUS.to_owned());
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -32,21 +32,35 @@ impl Snapshot {
                 fds: Descriptors { used: host.descriptors, limit: registry.budget.nofile() as u64 },
                 memory_bytes: host.resident_bytes,
             },
-            kernel: Kernel {
-                somaxconn: host.somaxconn,
-                tcp_max_syn_backlog: host.tcp_max_syn_backlog,
-                local_ports: host.local_ports,
-                tcp_tw_reuse: None,
-                listen_overflows: None,
-                listen_drops: None,
-                time_wait_overflow: None,
-                orphans: None,
-            },
+            kernel: kernel(&host),
             listeners: registry.listeners.iter().map(|state| listener(state, host.somaxconn)).collect(),
             upstreams: registry.upstreams.iter().map(|state| upstream(state)).collect(),
             close_wait: None,
+            budgets: Vec::new(),
+            census: None,
             notes,
         }
+    }
+}
+
+fn kernel(host: &Host) -> Kernel {
+    Kernel {
+        somaxconn: host.somaxconn,
+        tcp_max_syn_backlog: host.tcp_max_syn_backlog,
+        local_ports: host.local_ports,
+        tcp_tw_reuse: None,
+        listen_overflows: host.tcp.listen_overflows,
+        listen_drops: host.tcp.listen_drops,
+        time_wait_overflow: host.tcp.time_wait_overflow,
+        orphans: host.tcp_sockets.orphans,
+        syn_queue_drops: host.tcp.syn_queue_drops,
+        syn_queue_cookies: host.tcp.syn_queue_cookies,
+        syncookies_sent: host.tcp.syncookies_sent,
+        tcp_memory_bytes: host
+            .tcp_sockets
+            .memory_bytes
+            .zip(host.tcp_memory_limit)
+            .map(|(used, limit)| [used, limit]),
     }
 }
 
@@ -103,7 +117,7 @@ fn upstream(state: &UpstreamState) -> Upstream {
 }
 
 fn endpoint(upstream: &UpstreamState, index: usize, state: &EndpointState) -> Endpoint {
-    let (idle_timeout, idle_timeout_from) = state.idle_timeout(&upstream.config.pool);
+    let (idle_timeout, idle_timeout_from) = state.idle_timeout(&upstream.config);
     let (opened, reused) = (state.total(|w| &w.opened_total), state.total(|w| &w.reused_total));
     let discards = |worker: &EndpointCounters, r: &DiscardReason| worker.discards.get(r.index());
     let discards = DiscardReason::ALL

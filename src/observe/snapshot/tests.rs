@@ -1,7 +1,9 @@
 use super::*;
+use crate::config::nat::PROFILES;
 use crate::metrics::host::Host;
 use crate::observe::fixture;
-use crate::registry::Registry;
+use crate::registry::{IdleTimeoutFrom, Registry};
+use crate::sys::netstat::{TcpCounters, TcpSockets};
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -13,6 +15,14 @@ fn host() -> Host {
         somaxconn: Some(512),
         tcp_max_syn_backlog: Some(2048),
         local_ports: Some([32768, 60999]),
+        tcp: TcpCounters {
+            listen_overflows: Some(5),
+            listen_drops: Some(6),
+            time_wait_overflow: Some(7),
+            ..TcpCounters::default()
+        },
+        tcp_sockets: TcpSockets { orphans: Some(8), time_wait: None, memory_bytes: Some(4096) },
+        tcp_memory_limit: Some(1 << 30),
         notes: vec!["something could not be read".into()],
     }
 }
@@ -28,7 +38,8 @@ fn promised() -> Value {
         "version": "", "uptime_s": 0.0, "config": {"generation": 1, "loaded_at": ""},
         "process": {"fds": {"used": 0, "limit": 0}, "memory_bytes": 0},
         "kernel": {"somaxconn": 0, "tcp_max_syn_backlog": 0, "local_ports": [0, 0], "tcp_tw_reuse": null,
-            "listen_overflows": null, "listen_drops": null, "time_wait_overflow": null, "orphans": null},
+            "listen_overflows": 0, "listen_drops": 0, "time_wait_overflow": 0, "orphans": 0,
+            "tcp_memory_bytes": [0, 0]},
         "listeners": [{"name": "", "address": "", "protocol": "",
             "sessions": {"current": 0, "total": 0}, "requests_total": 0,
             "accept_queue": {"depth": null, "limit": 0, "depth_max": null},
@@ -145,9 +156,25 @@ fn a_snapshot_reads_back_and_ignores_what_it_does_not_know() {
 fn a_configured_idle_timeout_wins_and_a_short_hint_is_halved() {
     let registry = fixture::registry();
     let endpoint = &registry.upstreams[0].endpoints[0];
-    let mut pool = registry.upstreams[0].config.pool.clone();
-    endpoint.keep_alive_hint_ms.store(1_000, Relaxed);
-    assert_eq!(endpoint.idle_timeout(&pool).0, Duration::from_millis(500));
-    pool.idle_timeout = Some(Duration::from_secs(30));
-    assert_eq!(endpoint.idle_timeout(&pool).0, Duration::from_secs(30));
+    let mut upstream = (*registry.upstreams[0].config).clone();
+    let set = |ms| endpoint.keep_alive_hint_ms.store(ms, Relaxed);
+    set(1_000);
+    assert_eq!(endpoint.idle_timeout(&upstream), (Duration::from_millis(500), IdleTimeoutFrom::Hint));
+    upstream.pool.idle_timeout = Some(Duration::from_secs(30));
+    assert_eq!(endpoint.idle_timeout(&upstream), (Duration::from_secs(30), IdleTimeoutFrom::Configured));
+}
+
+#[test]
+fn a_nat_forgets_before_a_patient_endpoint_closes() {
+    let registry = fixture::registry();
+    let endpoint = &registry.upstreams[0].endpoints[0];
+    let mut upstream = (*registry.upstreams[0].config).clone();
+    upstream.source.nat = Some(PROFILES[0].1);
+    assert_eq!(endpoint.idle_timeout(&upstream).1, IdleTimeoutFrom::Default);
+    endpoint.keep_alive_hint_ms.store(281_000, Relaxed);
+    assert_eq!(endpoint.idle_timeout(&upstream), (Duration::from_secs(280), IdleTimeoutFrom::Hint));
+    endpoint.keep_alive_hint_ms.store(600_000, Relaxed);
+    assert_eq!(endpoint.idle_timeout(&upstream), (Duration::from_secs(280), IdleTimeoutFrom::Nat));
+    upstream.pool.idle_timeout = Some(Duration::from_secs(300));
+    assert_eq!(endpoint.idle_timeout(&upstream).1, IdleTimeoutFrom::Configured);
 }

@@ -250,7 +250,7 @@ impl Pool {
 
     /// How long an idle connection is kept.
     pub fn idle_timeout(&self) -> Duration {
-        self.endpoint.idle_timeout(&self.upstream.pool).0
+        self.endpoint.idle_timeout(&self.upstream).0
     }
 
     fn take_idle(&self, now: Instant) -> Option<Connection> {
