@@ -17,7 +17,7 @@ _SILENT_HEAD = ["upstream", "served", "failed", "sent again", "slowest s", "open
 _PROMPT_SECONDS = 0.5
 _IDLE_SECONDS = 2
 _USER_TIMEOUT_SECONDS = 1
-# It counts from the first segment that is sent again (tcp_retransmit_timer in net/ipv4/tcp_timer.c).
+# It counts from the first segment that is sent again (retransmits_timed_out in net/ipv4/tcp_timer.c).
 _FIRST_AGAIN_SECONDS = 0.5
 
 

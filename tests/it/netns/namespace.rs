@@ -16,12 +16,16 @@ const SECONDS: &str = "100";
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Program {
     name: &'static str,
-    version: &'static str,
+    /// With these arguments it succeeds where it works.
+    works: &'static [&'static str],
     package: &'static str,
 }
 
-const IP: Program = Program { name: "ip", version: "-V", package: "iproute2" };
-pub(super) const NFT: Program = Program { name: "nft", version: "-v", package: "nftables" };
+const IP: Program = Program { name: "ip", works: &["-V"], package: "iproute2" };
+pub(super) const NFT: Program = Program { name: "nft", works: &["-v"], package: "nftables" };
+/// In a container it may be installed, but not allowed to trace.
+pub(super) const STRACE: Program =
+    Program { name: "strace", works: &["-o", "/dev/null", "true"], package: "strace" };
 
 /// One trial for each function, each in a namespace of its own, for tests that need these programs.
 macro_rules! trials {
@@ -45,9 +49,9 @@ pub(super) fn trial(module: &str, name: &str, needs: &'static [Program], test: f
         }
         match unshare() {
             Err(reason) => Ok(Completion::ignored_with(reason)),
-            Ok(flags) => match needs.iter().chain([&IP]).find(|program| !program.is_installed()) {
+            Ok(flags) => match needs.iter().chain([&IP]).find(|program| !program.works()) {
                 Some(Program { name, package, .. }) => {
-                    Ok(Completion::ignored_with(format!("{name} is missing: apt-get install {package}")))
+                    Ok(Completion::ignored_with(format!("{name} does not work: apt-get install {package}")))
                 }
                 None => inside(flags, &again).map(|()| Completion::Completed),
             },
@@ -90,8 +94,8 @@ fn inside(flags: &[&str], test: &str) -> Result<(), Failed> {
 }
 
 impl Program {
-    fn is_installed(self) -> bool {
-        Command::new(self.name).arg(self.version).output().is_ok_and(|output| output.status.success())
+    fn works(self) -> bool {
+        Command::new(self.name).args(self.works).output().is_ok_and(|output| output.status.success())
     }
 }
 

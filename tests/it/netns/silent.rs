@@ -18,7 +18,7 @@ pub(crate) fn tests() -> Vec<Trial> {
 }
 
 /// How long the kernel is told to wait for an acknowledgement. It counts from the first segment that it
-/// sends again (tcp_retransmit_timer in net/ipv4/tcp_timer.c), which is a fraction of a second later.
+/// sends again (retransmits_timed_out in net/ipv4/tcp_timer.c), which is a fraction of a second later.
 const USER_TIMEOUT: &str = "socket.user_timeout = \"1s\"";
 /// With that, and what a busy machine may take.
 const SOON: Duration = Duration::from_secs(3);
