@@ -25,7 +25,8 @@ def run(_options):
     notes = [
         "Each connection that this side closes first by FIN holds its port for that time, so no more than",
         "ports / time can be opened a second, for ever. A pooled connection that serves N requests carries N",
-        "times as many; one that is closed by RST holds its port on this host for no time at all.",
+        "times as many; one that is closed by RST holds its port on this host for no time at all. What would be",
+        "enough for a rate says `millpond plan --rate RATE --ports PORTS --time-wait 240`.",
     ]
     outcome = Outcome("arithmetic", "what a time of 240 s would mean, without waiting for it")
     outcome.tables.append((head, rows))
