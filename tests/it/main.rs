@@ -11,6 +11,7 @@ mod cli;
 mod forwarding;
 mod harness;
 mod life;
+mod netns;
 mod pool;
 mod real;
 mod refusals;
@@ -41,6 +42,7 @@ fn main() {
         tcp::tests(),
         life::tests(),
         cli::tests(),
+        netns::tests(),
         real::tests(),
     ]
     .into_iter()
