@@ -1,5 +1,6 @@
 //! Whom this process runs as, and what it may do beyond that. credentials(7), capabilities(7)
 
+use std::os::unix::fs::MetadataExt;
 use std::{fs, io};
 
 /// A capability, by its number in include/uapi/linux/capability.h.
@@ -18,6 +19,21 @@ pub enum Capability {
 pub fn user() -> u32 {
     // SAFETY: the call takes nothing and cannot fail.
     unsafe { libc::geteuid() }
+}
+
+/// Whether this process is in the first user namespace. In another, its capabilities are good for what
+/// belongs to that one, and for nothing of the whole host. user_namespaces(7)
+///
+/// # Errors
+/// /proc/self/ns/user cannot be looked at.
+pub fn is_in_first_user_namespace() -> io::Result<bool> {
+    /// USER_NS_INIT_INO in include/uapi/linux/nsfs.h, which has always been this.
+    const FIRST: u64 = 0xEFFF_FFFD;
+    const PATH: &str = "/proc/self/ns/user";
+    match fs::metadata(PATH) {
+        Ok(metadata) => Ok(metadata.ino() == FIRST),
+        Err(error) => Err(io::Error::new(error.kind(), format!("{PATH}: {error}"))),
+    }
 }
 
 /// A set of capabilities.
@@ -73,8 +89,11 @@ mod tests {
 
     #[test]
     fn this_process_has_a_user_and_a_set() {
-        use std::os::unix::fs::MetadataExt;
         Capabilities::effective().unwrap();
+        // The first namespace alone maps every user to itself. user_namespaces(7)
+        let map = fs::read_to_string("/proc/self/uid_map").unwrap();
+        let is_first = map.split_ascii_whitespace().collect::<Vec<_>>() == ["0", "0", "4294967295"];
+        assert_eq!(is_in_first_user_namespace().unwrap(), is_first);
         assert_eq!(user(), tempfile::tempfile().unwrap().metadata().unwrap().uid());
     }
 }

@@ -3,7 +3,7 @@
 use crate::config::model::{AccessLog, AdminListen, Config};
 use crate::forward::splice::PIPE;
 use crate::sys::probe::{self, Access, Purpose, SocketOption};
-use crate::sys::rights::{self, Capabilities};
+use crate::sys::rights::{self, Capabilities, Capability};
 use crate::sys::sock_diag::{self, Filter, TcpState, TcpStates};
 use crate::sys::{limits, sysctl};
 use std::collections::BTreeMap;
@@ -39,6 +39,8 @@ pub struct HostFacts {
     pub user: u32,
     /// What this process may do.
     pub capabilities: Fact<Capabilities>,
+    /// Whether it may do that on the whole host.
+    pub rules_host: Fact<bool>,
     /// The unit of net.ipv4.tcp_mem and fs.pipe-user-pages-soft, in bytes.
     pub page_size: Fact<u64>,
     /// Whether the kernel has a socket option.
@@ -89,6 +91,7 @@ impl HostFacts {
             nofile: limits::nofile().map_err(Unreadable::from),
             user: rights::user(),
             capabilities: Capabilities::effective().map_err(Unreadable::from),
+            rules_host: rights::is_in_first_user_namespace().map_err(Unreadable::from),
             page_size: limits::page_size().map_err(Unreadable::from),
             options: options.map(|option| (option, option.is_there().map_err(Unreadable::from))),
             sock_diag: lists_sockets().map_err(|error| error.to_string()),
@@ -105,6 +108,12 @@ impl HostFacts {
                 AccessLog::Off | AccessLog::Stdout => None,
             },
         }
+    }
+
+    /// Whether limits of the whole host are lifted by one of these capabilities.
+    pub(super) fn is_exempt(&self, by: &[Capability]) -> Fact<bool> {
+        let held = self.capabilities.clone()?;
+        Ok(by.iter().any(|capability| held.has(*capability)) && self.rules_host.clone()?)
     }
 
     /// Whether the kernel has this option.

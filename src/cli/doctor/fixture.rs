@@ -56,6 +56,7 @@ pub(super) fn host() -> HostFacts {
         nofile: Ok((1024, 20_000)),
         user: 999,
         capabilities: Ok(Capabilities::default()),
+        rules_host: Ok(true),
         page_size: Ok(4096),
         options: [ReusePort, BindAddressNoPort, LocalPortRange, UserTimeout].map(|option| (option, Ok(true))),
         sock_diag: Ok(()),

@@ -26,6 +26,8 @@ const GAP: usize = 2;
 /// Wide enough for all but a few names, after which the value stands further to the right.
 const NAME: usize = 34;
 const LEAST_VALUE: usize = 14;
+/// The width of what stands before a line that is to be copied.
+const LABEL: usize = 6;
 
 impl Style {
     /// The terminal's width, and colours unless NO_COLOR is set to anything (<https://no-color.org>).
@@ -34,6 +36,16 @@ impl Style {
         let width = terminal_size::terminal_size_of(stdout()).map(|(width, _)| usize::from(width.0));
         let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self { width: width.unwrap_or(USUAL_WIDTH), colour: is_terminal && !no_color }
+    }
+
+    #[cfg(test)]
+    pub(super) fn plain(width: usize) -> Self {
+        Self { width, colour: false }
+    }
+
+    #[cfg(test)]
+    pub(super) fn coloured(width: usize) -> Self {
+        Self { width, colour: true }
     }
 }
 
@@ -81,19 +93,20 @@ impl Page {
             }
         }
         self.text(INDENT, meaning);
-        fixes.iter().for_each(|fix| self.fix(fix));
+        fixes.iter().enumerate().for_each(|(index, fix)| self.fix(fix, index == 0));
     }
 
     /// Lines that are to be copied are not wrapped.
-    fn fix(&mut self, fix: &Fix) {
-        for (label, line) in [("now:", &fix.now), ("keep:", &fix.kept.as_ref().map(|kept| kept.line.clone()))]
-        {
-            if let Some(line) = line {
-                self.line(&format!("{:INDENT$}{label:<6}{}", "", clean(line)));
-            }
+    fn fix(&mut self, fix: &Fix, is_first: bool) {
+        let kept = fix.kept.as_ref();
+        let lines = [("now:", fix.now.as_deref()), ("keep:", kept.map(|kept| kept.line.as_str()))];
+        let lines = lines.into_iter().filter_map(|(label, line)| Some((label, line?)));
+        for (index, (label, line)) in lines.enumerate() {
+            let label = if index == 0 && !is_first { "or:" } else { label };
+            self.line(&format!("{:INDENT$}{label:<LABEL$}{}", "", clean(line)));
         }
-        if let Some(kept) = &fix.kept {
-            self.text(INDENT + 6, &format!("in {}", kept.place));
+        if let Some(kept) = kept {
+            self.text(INDENT + LABEL, &format!("in {}", kept.place));
         }
     }
 

@@ -10,6 +10,8 @@ mod fixture;
 mod human;
 mod json;
 mod report;
+#[cfg(test)]
+mod tests;
 
 use super::args::DoctorArgs;
 use crate::config::diagnostic::Diagnostics;

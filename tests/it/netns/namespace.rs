@@ -18,14 +18,24 @@ pub(super) struct Program {
     name: &'static str,
     /// With these arguments it succeeds where it works.
     works: &'static [&'static str],
-    package: &'static str,
+    /// What makes it work.
+    remedy: &'static str,
 }
 
-const IP: Program = Program { name: "ip", works: &["-V"], package: "iproute2" };
-pub(super) const NFT: Program = Program { name: "nft", works: &["-v"], package: "nftables" };
+const IP: Program = Program { name: "ip", works: &["-V"], remedy: "apt-get install iproute2" };
+pub(super) const NFT: Program = Program { name: "nft", works: &["-v"], remedy: "apt-get install nftables" };
 /// In a container it may be installed, but not allowed to trace.
 pub(super) const STRACE: Program =
-    Program { name: "strace", works: &["-o", "/dev/null", "true"], package: "strace" };
+    Program { name: "strace", works: &["-o", "/dev/null", "true"], remedy: "apt-get install strace" };
+/// Part of util-linux, as unshare(1) is.
+pub(super) const SETPRIV: Program =
+    Program { name: "setpriv", works: &["--dump"], remedy: "apt-get install util-linux" };
+/// The module is the whole host's, so a test cannot load it.
+pub(super) const CONNTRACK: Program = Program {
+    name: "test",
+    works: &["-e", "/proc/sys/net/netfilter/nf_conntrack_max"],
+    remedy: "modprobe nf_conntrack",
+};
 
 /// One trial for each function, each in a namespace of its own, for tests that need these programs.
 macro_rules! trials {
@@ -50,8 +60,9 @@ pub(super) fn trial(module: &str, name: &str, needs: &'static [Program], test: f
         match unshare() {
             Err(reason) => Ok(Completion::ignored_with(reason)),
             Ok(flags) => match needs.iter().chain([&IP]).find(|program| !program.works()) {
-                Some(Program { name, package, .. }) => {
-                    Ok(Completion::ignored_with(format!("{name} does not work: apt-get install {package}")))
+                Some(Program { name, works, remedy }) => {
+                    let command = format!("{name} {}", works.join(" "));
+                    Ok(Completion::ignored_with(format!("`{command}` fails: {remedy}")))
                 }
                 None => inside(flags, &again).map(|()| Completion::Completed),
             },

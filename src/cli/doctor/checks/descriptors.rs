@@ -132,9 +132,9 @@ fn file_max(facts: &HostFacts, config: &Config) -> Fact<Finding> {
 fn pipe_max_size(facts: &HostFacts, _: &Config) -> Fact<Finding> {
     const NAME: &str = "fs.pipe-max-size";
     let most = facts.sysctls.number(NAME)?;
-    let privileged = facts.capabilities.clone()?.has(Capability::SysResource);
+    let is_exempt = facts.is_exempt(&[Capability::SysResource])?;
     let size = PIPE / 1024;
-    if most >= PIPE as u64 || privileged {
+    if most >= PIPE as u64 || is_exempt {
         return Ok(Finding::ok(count(most), format!("Long flows pass through pipes of {size} KiB.")));
     }
     let meaning = format!("Long flows pass through pipes of {size} KiB, which are refused: they are copied.");
@@ -146,8 +146,7 @@ fn pipe_max_size(facts: &HostFacts, _: &Config) -> Fact<Finding> {
 fn pipe_user_pages(facts: &HostFacts, config: &Config) -> Fact<Finding> {
     const NAME: &str = "fs.pipe-user-pages-soft";
     let pages = facts.sysctls.number(NAME)?;
-    let capabilities = facts.capabilities.clone()?;
-    let exempt = [Capability::SysResource, Capability::SysAdmin].iter().any(|one| capabilities.has(*one));
+    let is_exempt = facts.is_exempt(&[Capability::SysResource, Capability::SysAdmin])?;
     let pipes = (config.runtime.workers * PIPES) as u64;
     let need = pipes * (PIPE as u64).div_ceil(facts.page_size.clone()?);
     let meaning = format!(
@@ -157,7 +156,7 @@ fn pipe_user_pages(facts: &HostFacts, config: &Config) -> Fact<Finding> {
         PIPE / 1024,
         count(need),
     );
-    if pages == 0 || pages >= need || exempt {
+    if pages == 0 || pages >= need || is_exempt {
         return Ok(Finding::ok(count(pages), format!("{meaning}.")));
     }
     let meaning = format!("{meaning}; beyond {}, long flows are copied.", count(pages));

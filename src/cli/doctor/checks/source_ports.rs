@@ -25,7 +25,7 @@ const RESERVED: &str = "net.ipv4.ip_local_reserved_ports";
 /// What the kernel comes with, 32768 to 60999.
 const USUAL_PORTS: usize = 28_232;
 /// Above the ports that services listen on, and with an even first and an odd last.
-const WIDE: &str = "10240 65535";
+const WIDE: RangeInclusive<u16> = 10_240..=65_535;
 
 /// The ports that connect(2) may choose from.
 struct Ports {
@@ -82,10 +82,15 @@ fn range(facts: &HostFacts, config: &Config) -> Fact<Finding> {
     let ports = Ports::of(facts)?;
     let usable = demand::usable_ports(&ports.range, &ports.reserved);
     let value = format!("{} to {}", ports.range.start(), ports.range.end());
-    let upstreams = config.upstreams.iter().map(AsRef::as_ref);
-    let upstreams = upstreams.filter(|upstream| upstream.source.ports.is_none());
-    if let Some(short) = ports.short(&value, upstreams) {
-        return Ok(short.fix(Fix::sysctl(RANGE, WIDE)));
+    let upstreams = || {
+        let all = config.upstreams.iter().map(AsRef::as_ref);
+        all.filter(|upstream: &&Upstream| upstream.source.ports.is_none())
+    };
+    let wide = Ports { range: WIDE, reserved: ports.reserved.clone() };
+    let widen = Fix::sysctl(RANGE, format!("{} {}", WIDE.start(), WIDE.end()));
+    if let Some(short) = ports.short(&value, upstreams()) {
+        let is_enough = wide.short(&value, upstreams()).is_none();
+        return Ok(if is_enough { short.fix(widen) } else { short });
     }
     let meaning = format!(
         "{} to each endpoint and from each source address: {} new connections a second that are closed here by \
@@ -96,7 +101,7 @@ fn range(facts: &HostFacts, config: &Config) -> Fact<Finding> {
     );
     if usable < USUAL_PORTS {
         let meaning = format!("{meaning} The kernel's default is {} ports.", count(USUAL_PORTS as u64));
-        return Ok(Finding::warn(value, meaning).fix(Fix::sysctl(RANGE, WIDE)));
+        return Ok(Finding::warn(value, meaning).fix(widen));
     }
     Ok(Finding::ok(value, meaning))
 }
@@ -198,7 +203,8 @@ fn configured(facts: &HostFacts, config: &Config) -> Fact<Finding> {
         range.is_some_and(|range| demand::narrowed(range, &ports.range) != *range)
     };
     if let Some(outside) = upstreams().find(is_outside) {
-        return Ok(outside_the_range(&value, &ports, outside));
+        let unprivileged = facts.sysctls.number("net.ipv4.ip_unprivileged_port_start")?;
+        return Ok(outside_the_range(&value, &ports, outside, unprivileged));
     }
     let upstreams = || upstreams().filter(|upstream| upstream.source.ports.is_some());
     if let Some(short) = ports.short(&value, upstreams()) {
@@ -208,7 +214,7 @@ fn configured(facts: &HostFacts, config: &Config) -> Fact<Finding> {
     Ok(Finding::ok(value, format!("{} or more to each endpoint.", counted_ports(fewest))))
 }
 
-fn outside_the_range(value: &str, ports: &Ports, upstream: &Upstream) -> Finding {
+fn outside_the_range(value: &str, ports: &Ports, upstream: &Upstream, unprivileged: u64) -> Finding {
     let (first, last) = (*ports.range.start(), *ports.range.end());
     let wanted = upstream.source.ports.clone().unwrap_or_else(|| ports.range.clone());
     let effective = demand::narrowed(&wanted, &ports.range);
@@ -223,7 +229,10 @@ fn outside_the_range(value: &str, ports: &Ports, upstream: &Upstream) -> Finding
     let wider = format!("{} {}", first.min(*wanted.start()), last.max(*wanted.end()));
     let is_apart = wanted.end() < &first || wanted.start() > &last;
     let finding = if is_apart { Finding::critical(value, meaning) } else { Finding::warn(value, meaning) };
-    finding.fix(Fix::toml("upstream", &upstream.name, line)).fix(Fix::sysctl(RANGE, wider))
+    let finding = finding.fix(Fix::toml("upstream", &upstream.name, line));
+    // The kernel takes no range that begins among the privileged ports.
+    let can_be = u64::from(*wanted.start()) >= unprivileged;
+    if can_be { finding.fix(Fix::sysctl(RANGE, wider)) } else { finding }
 }
 
 /// bind(2) to an address that no interface has fails with EADDRNOTAVAIL. ip(7)

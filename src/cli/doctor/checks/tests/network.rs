@@ -145,6 +145,13 @@ pub(super) const CASES: &[Case] = &[
         "24,000 connections to an endpoint (pool.max_connections), but 28,232 ports",
         &["pool.max_connections = 23998", "sysctl -w 'net.ipv4.ip_local_port_range=10240 65535'"],
     ),
+    critical(
+        "net.ipv4.ip_local_port_range",
+        ["", "", "pool.max_connections = 47003"],
+        |_| {},
+        "47,003",
+        &["pool.max_connections = 23998"],
+    ),
     good(
         "net.ipv4.ip_local_port_range",
         ["", "", "pool.max_connections = 24000\nsource.addresses = [\"198.51.100.1\", \"198.51.100.2\"]"],
@@ -210,6 +217,13 @@ pub(super) const CASES: &[Case] = &[
         |h| h.set("net.ipv4.ip_local_port_range", "45000\t60999"),
         "dials from 45000 to 49999 instead",
         &["source.ports = \"45000-49999\"", "sysctl -w 'net.ipv4.ip_local_port_range=40000 60999'"],
+    ),
+    warn(
+        "upstream.source.ports",
+        ["", "", "source.ports = \"1000-60000\""],
+        |_| {},
+        "dials from 32768 to 60000",
+        &["source.ports = \"32768-60000\""],
     ),
     critical(
         "upstream.source.ports",

@@ -96,12 +96,29 @@ pub(super) const CASES: &[Case] = &[
     warn(
         "fs.pipe-max-size",
         DEFAULTS,
+        |h| {
+            h.set("fs.pipe-max-size", "65536");
+            h.capabilities = Ok(Capabilities::of(&[Capability::SysResource]));
+            h.rules_host = Ok(false);
+        },
+        "are refused",
+        &["fs.pipe-max-size = 524288"],
+    ),
+    warn(
+        "fs.pipe-max-size",
+        DEFAULTS,
         |h| h.set("fs.pipe-max-size", "65536"),
         "are refused",
         &["sysctl -w fs.pipe-max-size=524288"],
     ),
     good("fs.pipe-user-pages-soft", DEFAULTS, |_| {}, "64 pipes of 512 KiB for long flows, 8,192 pages"),
     good("fs.pipe-user-pages-soft", DEFAULTS, |h| h.set("fs.pipe-user-pages-soft", "0"), "8,192 pages"),
+    good(
+        "fs.pipe-user-pages-soft",
+        ["runtime.workers = 5", "", ""],
+        |h| h.capabilities = Ok(Capabilities::of(&[Capability::SysAdmin])),
+        "20,480 pages",
+    ),
     warn(
         "fs.pipe-user-pages-soft",
         ["runtime.workers = 5", "", ""],
