@@ -2,8 +2,8 @@
 
 use super::Check;
 use crate::cli::doctor::facts::{Fact, HostFacts, Unreadable};
-use crate::cli::doctor::finding::{Finding, Fix, Verdict};
-use crate::config::model::{Config, Listener, Upstream};
+use crate::cli::doctor::finding::{Finding, Fix};
+use crate::config::model::Config;
 use crate::forward::splice::PIPE;
 use crate::sys::probe::SocketOption;
 use std::io::ErrorKind;
@@ -53,81 +53,71 @@ fn parse(release: &str) -> Option<(u32, u32)> {
 
 /// A listening socket for each worker. socket(7), since Linux 3.9
 fn reuse_port(facts: &HostFacts, config: &Config) -> Fact<Finding> {
-    let wants = |one: &Listener| one.socket.reuse_port && config.runtime.workers > 1;
-    let wanting = config.listeners.iter().find(|listener| wants(listener));
+    let several = config.runtime.workers > 1;
+    let user = config.listeners.iter().find(|listener| several && listener.socket.reuse_port);
     option(
-        facts,
-        SocketOption::ReusePort,
-        wanting.is_some(),
+        facts.has_option(SocketOption::ReusePort)?,
+        user.map(|listener| Table::Listener(&listener.name)),
         "listener.socket.reuse_port with several workers",
+        "socket.reuse_port = false",
     )
-    .map(|finding| match wanting {
-        Some(listener) => {
-            fixed(finding, Fix::toml("listener", &listener.name, "socket.reuse_port = false".into()))
-        }
-        None => finding,
-    })
 }
 
 /// Lets connections to different endpoints share a port of a source address. ip(7), since Linux 4.2
 fn bind_address_no_port(facts: &HostFacts, config: &Config) -> Fact<Finding> {
-    let wanting = config.upstreams.iter().find(|upstream| !upstream.source.addresses.is_empty());
-    let line = "source.addresses = []";
-    for_upstream(
-        facts,
-        SocketOption::BindAddressNoPort,
-        wanting.map(AsRef::as_ref),
+    let user = config.upstreams.iter().find(|upstream| !upstream.source.addresses.is_empty());
+    option(
+        facts.has_option(SocketOption::BindAddressNoPort)?,
+        user.map(|upstream| Table::Upstream(&upstream.name)),
         "upstream.source.addresses",
-        line,
+        "source.addresses = []",
     )
 }
 
 /// Narrows the ports of one socket. IP_LOCAL_PORT_RANGE(2const), since Linux 6.3
 fn local_port_range(facts: &HostFacts, config: &Config) -> Fact<Finding> {
-    let wanting = config.upstreams.iter().find(|upstream| upstream.source.ports.is_some());
-    let line = "source.ports = \"auto\"";
-    for_upstream(
-        facts,
-        SocketOption::LocalPortRange,
-        wanting.map(AsRef::as_ref),
+    let user = config.upstreams.iter().find(|upstream| upstream.source.ports.is_some());
+    option(
+        facts.has_option(SocketOption::LocalPortRange)?,
+        user.map(|upstream| Table::Upstream(&upstream.name)),
         "upstream.source.ports",
-        line,
+        "source.ports = \"auto\"",
     )
 }
 
 /// How long sent bytes may go unacknowledged. tcp(7), since Linux 2.6.37
 fn user_timeout(facts: &HostFacts, config: &Config) -> Fact<Finding> {
-    let wanting = config.upstreams.iter().find(|upstream| !upstream.socket.user_timeout.is_zero());
-    let line = "socket.user_timeout = \"0s\"";
-    for_upstream(facts, SocketOption::UserTimeout, wanting.map(AsRef::as_ref), "socket.user_timeout", line)
+    let mut listeners = config.listeners.iter();
+    let listener = listeners.find(|listener| !listener.socket.user_timeout.is_zero());
+    let upstream = config.upstreams.iter().find(|upstream| !upstream.socket.user_timeout.is_zero());
+    let user = listener.map(|listener| Table::Listener(&listener.name));
+    option(
+        facts.has_option(SocketOption::UserTimeout)?,
+        user.or(upstream.map(|upstream| Table::Upstream(&upstream.name))),
+        "socket.user_timeout",
+        "socket.user_timeout = \"0s\"",
+    )
 }
 
-fn for_upstream(
-    facts: &HostFacts,
-    wanted: SocketOption,
-    wanting: Option<&Upstream>,
-    key: &str,
-    line: &str,
-) -> Fact<Finding> {
-    let finding = option(facts, wanted, wanting.is_some(), key)?;
-    Ok(match wanting {
-        Some(upstream) => fixed(finding, Fix::toml("upstream", &upstream.name, line.to_owned())),
-        None => finding,
-    })
+/// A table of the configuration, by its name.
+enum Table<'a> {
+    Listener(&'a str),
+    Upstream(&'a str),
 }
 
-fn option(facts: &HostFacts, wanted: SocketOption, is_used: bool, key: &str) -> Fact<Finding> {
-    Ok(match (facts.has_option(wanted)?, is_used) {
-        (true, true) => Finding::ok("there", format!("Needed for {key}.")),
-        (true, false) => Finding::ok("there", "Not used by this configuration."),
-        (false, true) => Finding::critical("missing", format!("Needed for {key}.")),
-        (false, false) => Finding::ok("missing", "Not used by this configuration."),
-    })
-}
-
-/// Adds the fix where something is to be fixed.
-fn fixed(finding: Finding, fix: Fix) -> Finding {
-    if finding.verdict == Verdict::Critical { finding.fix(fix) } else { finding }
+/// Whether a socket option is there for the `user` of a key, who could do without it by writing `line`.
+fn option(is_there: bool, user: Option<Table<'_>>, key: &str, line: &str) -> Fact<Finding> {
+    let value = if is_there { "there" } else { "missing" };
+    let Some(user) = user else { return Ok(Finding::ok(value, "Not used by this configuration.")) };
+    let meaning = format!("Needed for {key}.");
+    if is_there {
+        return Ok(Finding::ok(value, meaning));
+    }
+    let (table, name) = match user {
+        Table::Listener(name) => ("listener", name),
+        Table::Upstream(name) => ("upstream", name),
+    };
+    Ok(Finding::critical(value, meaning).fix(Fix::toml(table, name, line.to_owned())))
 }
 
 /// Lists every socket with its state, whoever owns it. sock_diag(7)

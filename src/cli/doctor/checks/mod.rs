@@ -1,4 +1,7 @@
 //! Every check, by theme: what is read of the host, judged by the configuration (pure).
+//!
+//! Each names where its rule comes from; `ip-sysctl.rst` is Documentation/networking/ip-sysctl.rst of the
+//! kernel.
 
 mod conntrack;
 mod descriptors;
