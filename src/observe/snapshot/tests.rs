@@ -52,7 +52,8 @@ fn promised() -> Value {
             "idle_timeout_s": 0.0, "idle_timeout_from": "",
             "tcp_states": null,
             "time_wait": {"caused_total": 0, "avoided_total": 0},
-            "ports": null}]}],
+            "ports": [{"source": "", "capacity": 0, "used": 0, "time_wait": 0, "free": 0,
+                "opens_per_s": 0.0, "exhausts_in_s": null, "level": ""}]}]}],
         "close_wait": null,
         "notes": [""]
     })
@@ -97,6 +98,11 @@ fn figures_are_summed_over_workers() {
     assert_eq!(endpoint["connections"], json!({"idle": 2, "leased": 1, "connecting": 0, "waiting": 0}));
     assert_eq!(endpoint["reuse_ratio"], 0.997);
     assert_eq!(endpoint["time_wait"], json!({"caused_total": 0, "avoided_total": 4}));
+    assert_eq!(
+        endpoint["ports"],
+        json!([{"source": "127.0.0.1", "capacity": 28232, "used": 3, "time_wait": 0, "free": 28229,
+            "opens_per_s": 0.0, "exhausts_in_s": null, "level": "ok"}])
+    );
     assert_eq!(stats["upstreams"][0]["endpoints"][1]["reuse_ratio"], Value::Null);
     assert_eq!(stats["process"], json!({"fds": {"used": 41, "limit": 20000}, "memory_bytes": 12_000_000}));
     assert_eq!(stats["config"]["loaded_at"], "2026-09-21T14:13:20.000Z");
@@ -177,4 +183,24 @@ fn a_nat_forgets_before_a_patient_endpoint_closes() {
     assert_eq!(endpoint.idle_timeout(&upstream), (Duration::from_secs(280), IdleTimeoutFrom::Nat));
     upstream.pool.idle_timeout = Some(Duration::from_secs(300));
     assert_eq!(endpoint.idle_timeout(&upstream).1, IdleTimeoutFrom::Configured);
+}
+
+#[test]
+fn the_shortest_of_what_is_known_of_an_endpoint_holds() {
+    let registry = fixture::registry();
+    let endpoint = &registry.upstreams[0].endpoints[0];
+    let (start, age) = (Instant::now(), Duration::from_secs(10));
+    endpoint.keep_alive_hint_ms.store(15_000, Relaxed);
+    assert!(!endpoint.closed_idle(age, start));
+    assert!(endpoint.closed_idle(age, start + age), "sooner than the hint says");
+    let seen = || {
+        let stats = take(&registry);
+        let endpoint = &stats["upstreams"][0]["endpoints"][0];
+        (endpoint["idle_timeout_s"].clone(), endpoint["idle_timeout_from"].clone())
+    };
+    assert_eq!(seen(), (json!(8.0), json!("learned")));
+    endpoint.keep_alive_hint_ms.store(5_000, Relaxed);
+    assert_eq!(seen(), (json!(4.0), json!("hint")));
+    endpoint.keep_alive_hint_ms.store(15_000, Relaxed);
+    assert_eq!(seen(), (json!(14.0), json!("hint")), "what says no more than another is forgotten");
 }
