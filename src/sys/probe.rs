@@ -1,10 +1,11 @@
 //! What this host can do, found out without changing anything.
 
+use super::local_ports::{IP_LOCAL_PORT_RANGE, chosen_source};
 use super::sockopt;
 use super::splice::Pipe;
 use std::ffi::CString;
 use std::io::{self, ErrorKind, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
@@ -42,8 +43,6 @@ impl SocketOption {
     }
 
     fn number(self) -> (libc::c_int, libc::c_int) {
-        /// include/uapi/linux/in.h
-        const IP_LOCAL_PORT_RANGE: libc::c_int = 51;
         match self {
             Self::ReusePort => (libc::SOL_SOCKET, libc::SO_REUSEPORT),
             Self::UserTimeout => (libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT),
@@ -96,26 +95,24 @@ pub fn access(path: &Path, purpose: Purpose) -> io::Result<Access> {
     }
 }
 
-/// Whether an address is one of this host's: whether a packet to it would leave from it. Asks for the
-/// route of a UDP socket, which sends nothing.
+/// Whether an address is one of this host's: whether a packet to it would come from it.
 ///
 /// # Errors
-/// No socket can be made.
+/// The kernel's answer is not about routes.
 pub fn is_local(address: IpAddr) -> io::Result<bool> {
     if address.is_loopback() {
         return Ok(true);
     }
-    let any: SocketAddr = if address.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0_u16; 8], 0).into() };
-    let socket = match UdpSocket::bind(any) {
-        // Without IPv6, no IPv6 address is here.
-        Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => return Ok(false),
-        socket => socket?,
-    };
     // The port means nothing: 9 is that of the discard protocol (RFC 863).
-    match socket.connect((address, 9)) {
-        Ok(()) => Ok(socket.local_addr()?.ip() == address),
-        // No route there, so it is not here.
-        Err(_) => Ok(false),
+    match chosen_source(SocketAddr::new(address, 9)) {
+        Ok(source) => Ok(source == address),
+        // Without a route, or without that family, it is not here.
+        Err(error) => match error.raw_os_error() {
+            Some(libc::ENETUNREACH | libc::EHOSTUNREACH | libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL) => {
+                Ok(false)
+            }
+            _ => Err(error),
+        },
     }
 }
 

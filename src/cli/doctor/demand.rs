@@ -6,11 +6,7 @@ use crate::config::model::{Backlog, Config, Listener, Protocol, TcpKeepalive, Up
 use crate::supervisor::fixed_descriptors;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::ops::RangeInclusive;
 use std::time::Duration;
-
-/// TIME_WAIT lasts this long on Linux, whatever the settings: TCP_TIMEWAIT_LEN in include/net/tcp.h.
-pub(super) const TIME_WAIT: Duration = Duration::from_secs(60);
 
 /// The listeners that forward to an upstream.
 pub(super) fn listeners_of(config: &Config, upstream: usize) -> impl Iterator<Item = &Listener> {
@@ -201,18 +197,6 @@ pub(super) fn longest_half_close(config: &Config) -> Duration {
     clients.chain(endpoints).max().unwrap_or_default()
 }
 
-/// What remains of `range` where only `within` can be used: either end counts if it lies inside
-/// (IP_LOCAL_PORT_RANGE(2const)).
-pub(super) fn narrowed(range: &RangeInclusive<u16>, within: &RangeInclusive<u16>) -> RangeInclusive<u16> {
-    let end = |port: &u16, otherwise: &u16| if within.contains(port) { *port } else { *otherwise };
-    end(range.start(), within.start())..=end(range.end(), within.end())
-}
-
-/// Ports of a range that are not reserved.
-pub(super) fn usable_ports(range: &RangeInclusive<u16>, reserved: &[RangeInclusive<u16>]) -> usize {
-    range.clone().filter(|port| !reserved.iter().any(|reserved| reserved.contains(port))).count()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -250,17 +234,6 @@ mod tests {
         assert_eq!(off, Silence { of: "a connection to \"app\"".into(), time: secs(90) });
         let off = silence("protocol = \"tcp\"\nsocket.tcp_keepalive = \"off\"", "");
         assert_eq!((off.of.as_str(), off.time), ("a client of \"127.0.0.1:1\"", secs(3600)));
-    }
-
-    #[test]
-    fn a_range_narrows_and_loses_what_is_reserved() {
-        let host = 32768..=60999;
-        assert_eq!(narrowed(&(40000..=40009), &host), 40000..=40009);
-        assert_eq!(narrowed(&(20000..=32769), &host), 32768..=32769);
-        assert_eq!(narrowed(&(20000..=30000), &host), host);
-        assert_eq!(usable_ports(&host, &[]), 28_232);
-        assert_eq!(usable_ports(&(1..=10), &[2..=3, 3..=4, 10..=20]), 6);
-        assert_eq!(usable_ports(&(1..=65535), &[]), 65_535);
     }
 
     #[test]

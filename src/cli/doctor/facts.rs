@@ -110,6 +110,14 @@ impl HostFacts {
         }
     }
 
+    /// The first two numbers of the kernel's release, "6.18.44-generic".
+    pub(super) fn release(&self) -> Fact<(u32, u32)> {
+        self.sysctls.parsed("kernel.osrelease", |text| {
+            let mut parts = text.split(|c: char| !c.is_ascii_digit());
+            Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+        })
+    }
+
     /// Whether limits of the whole host are lifted by one of these capabilities.
     pub(super) fn is_exempt(&self, by: &[Capability]) -> Fact<bool> {
         let held = self.capabilities.clone()?;

@@ -1,7 +1,7 @@
 //! What the kernel has to have.
 
 use super::Check;
-use crate::cli::doctor::facts::{Fact, HostFacts, Unreadable};
+use crate::cli::doctor::facts::{Fact, HostFacts};
 use crate::cli::doctor::finding::{Finding, Fix};
 use crate::config::model::Config;
 use crate::forward::splice::PIPE;
@@ -31,8 +31,7 @@ const OLDEST: (u32, u32) = (4, 2);
 /// Which releases brought what: ip(7), ip-sysctl.rst, IP_LOCAL_PORT_RANGE(2const).
 fn release(facts: &HostFacts, _: &Config) -> Fact<Finding> {
     let text = facts.sysctls.text("kernel.osrelease")?;
-    let release =
-        parse(text).ok_or_else(|| Unreadable(format!("kernel.osrelease: not understood: {text:?}")))?;
+    let release = facts.release()?;
     let value = format!("Linux {text}");
     if release < OLDEST {
         return Ok(Finding::critical(value, "Linux 4.2 is the oldest that has what is needed."));
@@ -45,44 +44,46 @@ fn release(facts: &HostFacts, _: &Config) -> Fact<Finding> {
     })
 }
 
-/// The first two numbers of "6.18.44-generic".
-fn parse(release: &str) -> Option<(u32, u32)> {
-    let mut parts = release.split(|c: char| !c.is_ascii_digit());
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
-}
-
 /// A listening socket for each worker. socket(7), since Linux 3.9
 fn reuse_port(facts: &HostFacts, config: &Config) -> Fact<Finding> {
     let several = config.runtime.workers > 1;
     let user = config.listeners.iter().find(|listener| several && listener.socket.reuse_port);
-    option(
+    Ok(option(
         facts.has_option(SocketOption::ReusePort)?,
         user.map(|listener| Table::Listener(&listener.name)),
         "listener.socket.reuse_port with several workers",
         "socket.reuse_port = false",
-    )
+    ))
 }
 
 /// Lets connections to different endpoints share a port of a source address. ip(7), since Linux 4.2
 fn bind_address_no_port(facts: &HostFacts, config: &Config) -> Fact<Finding> {
     let user = config.upstreams.iter().find(|upstream| !upstream.source.addresses.is_empty());
-    option(
+    Ok(option(
         facts.has_option(SocketOption::BindAddressNoPort)?,
         user.map(|upstream| Table::Upstream(&upstream.name)),
         "upstream.source.addresses",
         "source.addresses = []",
-    )
+    ))
 }
 
-/// Narrows the ports of one socket. IP_LOCAL_PORT_RANGE(2const), since Linux 6.3
+/// Narrows the ports of one socket, and lets connect(2) take the next free one of either parity.
+/// IP_LOCAL_PORT_RANGE(2const), since Linux 6.3
 fn local_port_range(facts: &HostFacts, config: &Config) -> Fact<Finding> {
+    let is_there = facts.has_option(SocketOption::LocalPortRange)?;
     let user = config.upstreams.iter().find(|upstream| upstream.source.ports.is_some());
-    option(
-        facts.has_option(SocketOption::LocalPortRange)?,
-        user.map(|upstream| Table::Upstream(&upstream.name)),
-        "upstream.source.ports",
-        "source.ports = \"auto\"",
-    )
+    Ok(match (user, is_there) {
+        (Some(upstream), _) => option(
+            is_there,
+            Some(Table::Upstream(&upstream.name)),
+            "upstream.source.ports",
+            "source.ports = \"auto\"",
+        ),
+        (None, true) => Finding::ok("there", "Helps connect(2) to find a port when half of them are taken."),
+        (None, false) => {
+            Finding::ok("missing", "connect(2) takes longer to find a port when half of them are taken.")
+        }
+    })
 }
 
 /// How long sent bytes may go unacknowledged. tcp(7), since Linux 2.6.37
@@ -91,12 +92,12 @@ fn user_timeout(facts: &HostFacts, config: &Config) -> Fact<Finding> {
     let listener = listeners.find(|listener| !listener.socket.user_timeout.is_zero());
     let upstream = config.upstreams.iter().find(|upstream| !upstream.socket.user_timeout.is_zero());
     let user = listener.map(|listener| Table::Listener(&listener.name));
-    option(
+    Ok(option(
         facts.has_option(SocketOption::UserTimeout)?,
         user.or(upstream.map(|upstream| Table::Upstream(&upstream.name))),
         "socket.user_timeout",
         "socket.user_timeout = \"0s\"",
-    )
+    ))
 }
 
 /// A table of the configuration, by its name.
@@ -106,18 +107,18 @@ enum Table<'a> {
 }
 
 /// Whether a socket option is there for the `user` of a key, who could do without it by writing `line`.
-fn option(is_there: bool, user: Option<Table<'_>>, key: &str, line: &str) -> Fact<Finding> {
+fn option(is_there: bool, user: Option<Table<'_>>, key: &str, line: &str) -> Finding {
     let value = if is_there { "there" } else { "missing" };
-    let Some(user) = user else { return Ok(Finding::ok(value, "Not used by this configuration.")) };
+    let Some(user) = user else { return Finding::ok(value, "Not used by this configuration.") };
     let meaning = format!("Needed for {key}.");
     if is_there {
-        return Ok(Finding::ok(value, meaning));
+        return Finding::ok(value, meaning);
     }
     let (table, name) = match user {
         Table::Listener(name) => ("listener", name),
         Table::Upstream(name) => ("upstream", name),
     };
-    Ok(Finding::critical(value, meaning).fix(Fix::toml(table, name, line.to_owned())))
+    Finding::critical(value, meaning).fix(Fix::toml(table, name, line.to_owned()))
 }
 
 /// Lists every socket with its state, whoever owns it. sock_diag(7)

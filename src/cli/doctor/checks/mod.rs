@@ -3,6 +3,7 @@
 //! Each names where its rule comes from; `ip-sysctl.rst` is Documentation/networking/ip-sysctl.rst of the
 //! kernel.
 
+mod closed;
 mod conntrack;
 mod descriptors;
 mod kernel;
@@ -42,9 +43,10 @@ pub struct Theme {
 }
 
 /// Every theme, in the order in which they are shown.
-pub const THEMES: [Theme; 7] = [
+pub const THEMES: [Theme; 8] = [
     Theme { title: "Listen queues", checks: listen_queues::CHECKS },
     Theme { title: "Source ports", checks: source_ports::CHECKS },
+    Theme { title: "Closed connections", checks: closed::CHECKS },
     Theme { title: "Descriptors", checks: descriptors::CHECKS },
     Theme { title: "Connection tracking", checks: conntrack::CHECKS },
     Theme { title: "TCP", checks: tcp::CHECKS },

@@ -1,4 +1,4 @@
-//! How TCP itself behaves here: its timers, its windows, its memory.
+//! How TCP itself behaves here: its windows, its probes, its memory.
 
 use super::Check;
 use crate::cli::doctor::demand::{self, Descriptors};
@@ -10,8 +10,6 @@ use humantime::format_duration;
 use std::time::Duration;
 
 pub(super) const CHECKS: &[Check] = &[
-    Check { name: "net.ipv4.tcp_timestamps", run: timestamps },
-    Check { name: "net.ipv4.tcp_fin_timeout", run: fin_timeout },
     Check { name: "net.ipv4.tcp_slow_start_after_idle", run: slow_start_after_idle },
     Check { name: "net.ipv4.tcp_keepalive_time", run: keepalive },
     Check { name: "net.ipv4.tcp_mem", run: mem },
@@ -19,41 +17,10 @@ pub(super) const CHECKS: &[Check] = &[
     Check { name: "net.ipv4.tcp_wmem", run: wmem },
 ];
 
-/// The kernel's default, ip-sysctl.rst.
-const USUAL_FIN_TIMEOUT: u64 = 60;
 /// What tcp_rmem and tcp_wmem guarantee a socket together, in bytes: 4 KiB each. ip-sysctl.rst
 const SOCKET_MINIMUM: u64 = 8 * 1024;
 /// Less than this for all sockets is no server's setting: it is what the kernel takes on 64 MiB of RAM.
 const TCP_MEMORY_FLOOR: u64 = 6 << 20;
-
-/// Timestamps tell old segments from new ones, which reusing TIME_WAIT rests on. ip-sysctl.rst,
-/// RFC 7323 section 5
-fn timestamps(facts: &HostFacts, _: &Config) -> Fact<Finding> {
-    const NAME: &str = "net.ipv4.tcp_timestamps";
-    let value = facts.sysctls.number(NAME)?;
-    if value > 0 {
-        return Ok(Finding::ok(value, "Connections can tell old segments from new ones."));
-    }
-    let meaning = "No port in TIME_WAIT is reused (tcp_tw_reuse needs timestamps), and SYN cookies take clients \
-                   their window scaling and selective acknowledgement.";
-    Ok(Finding::warn(value, meaning).fix(Fix::sysctl(NAME, 1)))
-}
-
-/// For how long a connection that we closed waits in FIN_WAIT_2 for the peer's FIN; it is not the length
-/// of TIME_WAIT, which is fixed. ip-sysctl.rst, tcp(7)
-fn fin_timeout(facts: &HostFacts, _: &Config) -> Fact<Finding> {
-    const NAME: &str = "net.ipv4.tcp_fin_timeout";
-    let seconds = facts.sysctls.number(NAME)?;
-    let value = format!("{} s", count(seconds));
-    let meaning = format!(
-        "A connection closed here keeps its port for {value} while its peer sends no FIN. TIME_WAIT, which \
-         comes after, is 60 s whatever this says.",
-    );
-    if seconds > USUAL_FIN_TIMEOUT {
-        return Ok(Finding::warn(value, meaning).fix(Fix::sysctl(NAME, USUAL_FIN_TIMEOUT)));
-    }
-    Ok(Finding::ok(value, meaning))
-}
 
 /// A connection that idles for a retransmission timeout begins again with the first window, which takes
 /// from a kept connection most of what it was kept for. ip-sysctl.rst, RFC 2861

@@ -165,7 +165,26 @@ pub(super) const CASES: &[Case] = &[
         "pool.min_idle",
         &["pool.min_idle = 218", "sysctl -w 'net.ipv4.ip_local_port_range=10240 65535'"],
     ),
-    good("source_port_parity", DEFAULTS, |_| {}, "even to odd"),
+    good(
+        "source_port_parity",
+        DEFAULTS,
+        |_| {},
+        "even to odd connect(2) of other programs, not of millpond, takes even ports first",
+    ),
+    good(
+        "source_port_parity",
+        DEFAULTS,
+        |h| h.set("kernel.osrelease", "6.7.12"),
+        "even to odd connect(2) takes even ports first and bind(2) to port 0 odd ones",
+    ),
+    good("source_port_parity", DEFAULTS, |h| h.options[2].1 = Ok(false), "connect(2) takes even ports first"),
+    warn(
+        "source_port_parity",
+        DEFAULTS,
+        |h| h.set("net.ipv4.ip_local_port_range", "1023\t65535"),
+        "odd to odd",
+        &["net.ipv4.ip_local_port_range = 1024 65535"],
+    ),
     good(
         "source_port_parity",
         DEFAULTS,
@@ -224,6 +243,13 @@ pub(super) const CASES: &[Case] = &[
         |_| {},
         "dials from 32768 to 60000",
         &["source.ports = \"32768-60000\""],
+    ),
+    critical(
+        "upstream.source.ports",
+        NARROW,
+        |h| h.options[2].1 = Ok(false),
+        "dials from 32768 to 60999 instead, as this kernel has no IP_LOCAL_PORT_RANGE",
+        &["source.ports = \"auto\""],
     ),
     critical(
         "upstream.source.ports",

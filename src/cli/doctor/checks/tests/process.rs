@@ -36,7 +36,20 @@ pub(super) const CASES: &[Case] = &[
         "A single accept queue holds 4,096",
         &["LimitNOFILE=65536"],
     ),
+    // 75 for itself, and 4,096 clients with their connections.
+    good("RLIMIT_NOFILE", DEFAULTS, |h| h.nofile = Ok((8267, 8267)), "Room for 4,096 clients"),
+    warn(
+        "RLIMIT_NOFILE",
+        DEFAULTS,
+        |h| {
+            h.nofile = Ok((8267, 8267));
+            h.set("net.core.somaxconn", "60000");
+        },
+        "holds 60,000",
+        &["LimitNOFILE=131072"],
+    ),
     // 75 for itself, 256 idle connections.
+    warn("RLIMIT_NOFILE", DEFAULTS, |h| h.nofile = Ok((331, 331)), "Room for 128", &["LimitNOFILE=65536"]),
     critical(
         "RLIMIT_NOFILE",
         DEFAULTS,
@@ -68,6 +81,9 @@ pub(super) const CASES: &[Case] = &[
         "needs 2,000,331",
         &["sysctl -w fs.nr_open=2097152"],
     ),
+    good("fs.nr_open", DEFAULTS, |h| h.set("fs.nr_open", "331"), "needs 331"),
+    good("fs.file-max", DEFAULTS, |h| h.set("fs.file-max", "21481"), "room for what millpond may open"),
+    good("fs.file-max", LIMITED, |h| h.set("fs.file-max", "11656"), "1,481 files are open"),
     good("fs.file-max", DEFAULTS, |_| {}, "unlimited 1,481 files are open"),
     warn(
         "fs.file-max",
@@ -119,6 +135,7 @@ pub(super) const CASES: &[Case] = &[
         |h| h.capabilities = Ok(Capabilities::of(&[Capability::SysAdmin])),
         "20,480 pages",
     ),
+    good("fs.pipe-user-pages-soft", DEFAULTS, |h| h.set("fs.pipe-user-pages-soft", "8192"), "8,192 pages"),
     warn(
         "fs.pipe-user-pages-soft",
         ["runtime.workers = 5", "", ""],
@@ -145,6 +162,32 @@ pub(super) const CASES: &[Case] = &[
         "full before the 10,100 connections that limit.connections and the pools allow",
         &["sysctl -w net.netfilter.nf_conntrack_max=16384"],
     ),
+    good(
+        "net.netfilter.nf_conntrack_max",
+        LIMITED,
+        |h| h.set("net.netfilter.nf_conntrack_max", "10100"),
+        "Room for the 10,100 connections that limit.connections",
+    ),
+    warn(
+        "net.netfilter.nf_conntrack_max",
+        LIMITED,
+        |h| {
+            h.set("net.netfilter.nf_conntrack_max", "9000");
+            h.set("net.netfilter.nf_conntrack_count", "8099");
+        },
+        "full before",
+        &["net.netfilter.nf_conntrack_max = 32768"],
+    ),
+    critical(
+        "net.netfilter.nf_conntrack_max",
+        LIMITED,
+        |h| {
+            h.set("net.netfilter.nf_conntrack_max", "9000");
+            h.set("net.netfilter.nf_conntrack_count", "8100");
+        },
+        "all but full",
+        &["net.netfilter.nf_conntrack_max = 32768"],
+    ),
     critical(
         "net.netfilter.nf_conntrack_max",
         DEFAULTS,
@@ -153,6 +196,12 @@ pub(super) const CASES: &[Case] = &[
         &["sysctl -w net.netfilter.nf_conntrack_max=524288"],
     ),
     good("net.netfilter.nf_conntrack_buckets", DEFAULTS, |_| {}, "2 entries to a bucket"),
+    good(
+        "net.netfilter.nf_conntrack_buckets",
+        DEFAULTS,
+        |h| h.set("net.netfilter.nf_conntrack_buckets", "65536"),
+        "8 entries to a bucket",
+    ),
     warn(
         "net.netfilter.nf_conntrack_buckets",
         DEFAULTS,
@@ -315,7 +364,8 @@ pub(super) const CASES: &[Case] = &[
         "upstream.source.addresses",
         &["source.addresses = []"],
     ),
-    good("IP_LOCAL_PORT_RANGE", DEFAULTS, |h| h.options[2].1 = Ok(false), "Not used"),
+    good("IP_LOCAL_PORT_RANGE", DEFAULTS, |_| {}, "Helps connect(2)"),
+    good("IP_LOCAL_PORT_RANGE", DEFAULTS, |h| h.options[2].1 = Ok(false), "missing connect(2) takes longer"),
     critical(
         "IP_LOCAL_PORT_RANGE",
         ["", "", "source.ports = \"40000-49999\""],
