@@ -62,7 +62,7 @@ pub(super) enum Command {
     /// with 1 when anything is critical.
     #[command(after_help = "Examples:\n  millpond doctor -c millpond.toml\n  \
                             millpond doctor -c millpond.toml --json\n  \
-                            systemd-run --pty -p DynamicUser=yes millpond doctor -c /etc/millpond.toml")]
+                            ExecStartPre=-/usr/bin/millpond doctor -c /etc/millpond.toml  (in the systemd unit)")]
     Doctor(DoctorArgs),
 
     /// Work out whether a rate of connections exhausts the source ports

@@ -1,5 +1,5 @@
 //! `millpond doctor`: this host against a configuration. [`facts`] reads, [`checks`] judge without
-//! touching the host, [`report`] puts the findings together, and they are shown by [`human`] or [`json`].
+//! touching the host, and what they find is shown for people or as JSON.
 
 pub mod checks;
 mod demand;

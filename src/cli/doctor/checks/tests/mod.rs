@@ -144,6 +144,20 @@ fn what_cannot_be_read_is_unknown_and_says_why() {
     }
 }
 
+/// Where /proc/sys is not shown (ProcSubset=pid of systemd), even "not loaded" would be a guess.
+#[test]
+fn what_is_not_shown_is_unknown() {
+    let mut host = fixture::host();
+    host.sysctls = Sysctls::from(|_| Ok(None));
+    let config = fixture::config("", "", "");
+    for check in all_checks() {
+        let finding = check.run(&host, &config);
+        let is_setting = check.name.starts_with("net.") || check.name.starts_with("fs.");
+        assert!(!is_setting || finding.verdict == Verdict::Unknown, "{}: {finding:?}", check.name);
+        assert!(!is_setting || finding.meaning.contains("is not shown"), "{}: {finding:?}", check.name);
+    }
+}
+
 /// A setting that one check asks for and that is not to be had never makes another verdict than unknown.
 #[test]
 fn every_setting_that_is_read_is_asked_for() {
