@@ -61,6 +61,15 @@ pub(super) const CASES: &[Case] = &[
         |h| h.set("net.ipv4.tcp_syncookies", "0"),
         "Up to 6,144 handshakes",
     ),
+    good(
+        "net.ipv4.tcp_max_syn_backlog",
+        DEFAULTS,
+        |h| {
+            h.set("net.ipv4.tcp_syncookies", "0");
+            h.set("net.ipv4.tcp_max_syn_backlog", "5461");
+        },
+        "Up to 4,096 handshakes",
+    ),
     warn(
         "net.ipv4.tcp_max_syn_backlog",
         DEFAULTS,
@@ -317,7 +326,34 @@ pub(super) const CASES: &[Case] = &[
         "Without effect",
         &["sysctl -w net.ipv4.tcp_timestamps=1"],
     ),
+    warn(
+        "net.ipv4.tcp_tw_reuse",
+        DEFAULTS,
+        |h| h.set("net.ipv4.tcp_tw_reuse", "0"),
+        "lost to its endpoint",
+        &["sysctl -w net.ipv4.tcp_tw_reuse=2"],
+    ),
+    warn(
+        "net.ipv4.tcp_tw_reuse",
+        ["", "protocol = \"tcp\"", "endpoints = [\"127.0.0.1:3000\"]"],
+        |h| h.set("net.ipv4.tcp_tw_reuse", "0"),
+        "lost to its endpoint",
+        &["sysctl -w net.ipv4.tcp_tw_reuse=2"],
+    ),
+    warn(
+        "net.ipv4.tcp_tw_reuse",
+        TCP,
+        |h| h.set("net.ipv4.tcp_tw_reuse", "0"),
+        "lost to its endpoint",
+        &["sysctl -w net.ipv4.tcp_tw_reuse=1"],
+    ),
     good("net.ipv4.tcp_max_tw_buckets", DEFAULTS, |_| {}, "28,232 sockets"),
+    good(
+        "net.ipv4.tcp_max_tw_buckets",
+        DEFAULTS,
+        |h| h.set("net.ipv4.tcp_max_tw_buckets", "28232"),
+        "28,232 sockets in TIME_WAIT.",
+    ),
     warn(
         "net.ipv4.tcp_max_tw_buckets",
         DEFAULTS,

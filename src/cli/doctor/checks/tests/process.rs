@@ -43,9 +43,9 @@ pub(super) const CASES: &[Case] = &[
         DEFAULTS,
         |h| {
             h.nofile = Ok((8267, 8267));
-            h.set("net.core.somaxconn", "60000");
+            h.set("net.core.somaxconn", "32768");
         },
-        "holds 60,000",
+        "holds 32,768",
         &["LimitNOFILE=131072"],
     ),
     // 75 for itself, 256 idle connections.
@@ -261,6 +261,7 @@ pub(super) const CASES: &[Case] = &[
         |h| h.set("net.ipv4.ip_unprivileged_port_start", "80"),
         "below 80",
     ),
+    good("CAP_NET_BIND_SERVICE", ["", "bind = \"0.0.0.0:0\"", ""], |_| {}, "No port"),
     critical(
         "CAP_NET_BIND_SERVICE",
         PRIVILEGED,
@@ -346,6 +347,8 @@ pub(super) const CASES: &[Case] = &[
         |h| h.set("kernel.osrelease", "5.10.0-30-amd64"),
         "does without IP_LOCAL_PORT_RANGE",
     ),
+    good("kernel", DEFAULTS, |h| h.set("kernel.osrelease", "6.3"), "has everything"),
+    good("kernel", DEFAULTS, |h| h.set("kernel.osrelease", "4.2.0"), "does without"),
     critical("kernel", DEFAULTS, |h| h.set("kernel.osrelease", "3.10.0-1160.el7"), "4.2 is the oldest", &[]),
     good("SO_REUSEPORT", DEFAULTS, |_| {}, "reuse_port with several workers"),
     good("SO_REUSEPORT", ["runtime.workers = 1", "", ""], |h| h.options[0].1 = Ok(false), "Not used"),
