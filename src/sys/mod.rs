@@ -9,3 +9,4 @@ pub mod sock_diag;
 pub mod sockopt;
 pub mod splice;
 pub mod sysctl;
+pub mod tcp_info;
