@@ -54,6 +54,17 @@ pub(super) enum Command {
                             millpond check -c millpond.toml --strict")]
     Check(CheckArgs),
 
+    /// Check this host against a configuration: limits, ports, settings of the kernel
+    ///
+    /// Says of each what it means for this configuration, and the line that changes it. Changes
+    /// nothing itself. What it sees are the limits, rights and network of this very process: run it as
+    /// the user, and where it matters in the service unit or container, that millpond runs in. Exits
+    /// with 1 when anything is critical.
+    #[command(after_help = "Examples:\n  millpond doctor -c millpond.toml\n  \
+                            millpond doctor -c millpond.toml --json\n  \
+                            ExecStartPre=-/usr/bin/millpond doctor -c /etc/millpond.toml  (in the systemd unit)")]
+    Doctor(DoctorArgs),
+
     /// Work out whether a rate of connections exhausts the source ports
     ///
     /// A connection that this host closes first by FIN holds its port, towards that one backend, in
@@ -117,6 +128,17 @@ pub(super) struct CheckArgs {
     /// Fail on warnings too
     #[arg(long)]
     pub(super) strict: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct DoctorArgs {
+    /// The configuration file; without it, one HTTP listener and one endpoint with every default
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -269,6 +291,7 @@ mod tests {
             "millpond run -c x.toml --listen 127.0.0.1:1 --upstream 127.0.0.1:2",
             "millpond run --listen 8080 --upstream 127.0.0.1:2",
             "millpond check",
+            "millpond doctor x.toml",
             "millpond nonsense",
         ] {
             assert_eq!(parse(bad).unwrap_err().exit_code(), 2, "{bad}");

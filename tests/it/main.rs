@@ -12,6 +12,7 @@ mod forwarding;
 mod half_close;
 mod harness;
 mod life;
+mod netns;
 mod pool;
 mod ports;
 mod real;
@@ -45,6 +46,7 @@ fn main() {
         half_close::tests(),
         life::tests(),
         cli::tests(),
+        netns::tests(),
         real::tests(),
     ]
     .into_iter()
