@@ -30,7 +30,23 @@ macro_rules! file {
 }
 
 const PAGE: &str = include_str!("dashboard/index.html");
-const FILES: &[File] = &[file!("dashboard.css", "text/css"), file!("main.js", "text/javascript")];
+const FILES: &[File] = &[
+    file!("dashboard.css", "text/css"),
+    file!("main.js", "text/javascript"),
+    file!("attention.js", "text/javascript"),
+    file!("cells.js", "text/javascript"),
+    file!("chart.js", "text/javascript"),
+    file!("dom.js", "text/javascript"),
+    file!("endpoints.js", "text/javascript"),
+    file!("format.js", "text/javascript"),
+    file!("history.js", "text/javascript"),
+    file!("recent.js", "text/javascript"),
+    file!("states.js", "text/javascript"),
+    file!("stream.js", "text/javascript"),
+    file!("subject.js", "text/javascript"),
+    file!("tables.js", "text/javascript"),
+    file!("tiles.js", "text/javascript"),
+];
 
 /// The page, or one of its files; `None`: something else is asked for.
 pub(super) fn answer<B>(request: &Request<B>) -> Option<Reply> {
