@@ -49,7 +49,7 @@ export function sparkline() {
 export function chart(title, format, names) {
   const paths = names.map((_, at) => svg("path", { class: `line line-${at}` }));
   const cursor = svg("path", { class: "cursor" });
-  const drawing = svg("svg", { viewBox: "0 -3 300 86", preserveAspectRatio: "none", role: "img" },
+  const drawing = svg("svg", { viewBox: "0 -3 300 86", preserveAspectRatio: "none", role: "img", "aria-label": title },
     svg("path", { class: "grid", d: "M0 0H300M0 40H300M0 80H300" }), ...paths, cursor);
   const values = names.map(() => h("span", { class: "value" }, NONE));
   const legend = names.map((name, at) =>

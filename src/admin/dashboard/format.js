@@ -40,7 +40,7 @@ export function bytes(number) {
 export function duration(seconds) {
   if (!known(seconds)) return NONE;
   if (seconds < 0.9995) return `${whole.format(seconds * 1000)} ms`;
-  if (seconds < 9.95) return `${tenths.format(seconds)} s`;
+  if (seconds < 9.95 && !Number.isInteger(seconds)) return `${tenths.format(seconds)} s`;
   const s = Math.round(seconds);
   if (s < 60) return `${s} s`;
   const two = (big, name, small, rest) => (small ? `${big} ${name} ${small} ${rest}` : `${big} ${name}`);

@@ -29,6 +29,7 @@ function snapshot(value) {
   recent.add(value);
   shownAt = Date.now();
   render();
+  document.body.classList.remove("waiting");
   history.refresh((path) => stream.get(path)).then((news) => news && renderHistory(), () => {});
 }
 
@@ -137,7 +138,6 @@ function showLink() {
   attribute($("connection"), "class", `chip ${shown}`);
   const broken = ["lost", "full", "ended", "paused"].includes(shown);
   document.body.classList.toggle("stale", broken && shownAt !== null);
-  document.body.classList.toggle("waiting", shownAt === null);
   show($("banner"), broken);
   if (!broken) {
     text($("banner-text"), "");

@@ -59,7 +59,10 @@ export class Recent {
 
   /** Growth within the last minute; null: not known. */
   growth(read) {
-    return this.now === this.minute ? null : grown(read(this.now), read(this.minute));
+    // What was not known at first grows from when it was.
+    const first = this.#moments.findLastIndex((one) => one === this.minute);
+    const known = this.#moments.slice(first, -1).find((one) => typeof read(one) === "number");
+    return known === undefined ? null : grown(read(this.now), read(known));
   }
 }
 
