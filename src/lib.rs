@@ -1,7 +1,7 @@
 //! millpond: a connection-pooling TCP and HTTP/1.1 reverse proxy for Linux.
 //!
-//! This page is the map of the code. What users see is in `README.md`, `config/reference.toml`,
-//! `docs/REASONS.md` and `docs/METRICS.md`.
+//! This page is the map of the code. What users see is in `README.md`, `config/reference.toml` and
+//! `docs`.
 //!
 //! # Threads
 //!
@@ -60,7 +60,7 @@
 //! | [`cli`] | the commands; the only place that prints |
 //!
 //! What decides is kept apart from what does I/O: [`http1`], [`upstream::balance`],
-//! [`upstream::health`], [`pool::idle`], [`pool::waiters`], [`close::policy`],
+//! [`upstream::health`], [`upstream::idle_learning`], [`pool::idle`], [`pool::waiters`], [`close::policy`],
 //! [`forward::half_close`] and [`timer::wheel`] read no clock, hold no socket and draw no random
 //! number. Time and seeds are their arguments, so that tests need neither to wait nor to hope.
 //!

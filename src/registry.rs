@@ -6,8 +6,10 @@ use crate::budget::Budget;
 use crate::config::model;
 use crate::metrics::counters::{Counter, EndpointCounters, Gauge, ListenerCounters};
 use crate::session::ClientTable;
+use crate::source::level::Level;
 use crate::source::ports::SourcePorts;
 use crate::upstream::health::Health;
+use crate::upstream::idle_learning::SharedIdleLearning;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime};
@@ -74,6 +76,8 @@ pub struct EndpointState {
     pub sources: Box<[Arc<SourcePorts>]>,
     /// The smallest `Keep-Alive: timeout=` that it announced, in milliseconds; 0: none.
     pub keep_alive_hint_ms: AtomicU32,
+    /// What it keeps idle connections for, from when it closed some.
+    pub idle_learning: SharedIdleLearning,
 }
 
 /// Where an endpoint's idle timeout comes from.
@@ -83,8 +87,12 @@ pub enum IdleTimeoutFrom {
     Configured,
     /// The endpoint's own `Keep-Alive: timeout=`.
     Hint,
+    /// When the endpoint closed idle connections, less a fifth.
+    Learned,
     /// Nothing is known: [`EndpointState::DEFAULT_IDLE_TIMEOUT`].
     Default,
+    /// `source.nat`, which forgets a connection earlier than the endpoint does.
+    Nat,
 }
 
 impl IdleTimeoutFrom {
@@ -93,7 +101,9 @@ impl IdleTimeoutFrom {
         match self {
             Self::Configured => "configured",
             Self::Hint => "hint",
+            Self::Learned => "learned",
             Self::Default => "default",
+            Self::Nat => "nat",
         }
     }
 }
@@ -116,27 +126,63 @@ impl EndpointState {
     pub const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
     /// An endpoint without connections.
-    pub fn new(config: model::Endpoint, workers: usize) -> Self {
+    pub fn new(config: model::Endpoint, workers: usize, sources: Box<[Arc<SourcePorts>]>) -> Self {
         Self {
             address: EndpointAddr(config.address),
             weight: config.weight,
             workers: (0..workers).map(|_| EndpointCounters::default()).collect(),
             open: AtomicUsize::new(0),
             over_share: AtomicUsize::new(0),
-            sources: Box::default(),
+            sources,
             keep_alive_hint_ms: AtomicU32::new(0),
+            idle_learning: SharedIdleLearning::default(),
         }
     }
 
-    /// How long a pooled connection may be idle, and who says so. A hint is undercut by a second,
-    /// or by half where it is shorter than two, so that we close before the endpoint does.
-    pub fn idle_timeout(&self, pool: &model::Pool) -> (Duration, IdleTimeoutFrom) {
-        let hint = Duration::from_millis(self.keep_alive_hint_ms.load(Relaxed).into());
-        match pool.idle_timeout {
-            Some(configured) => (configured, IdleTimeoutFrom::Configured),
-            None if hint.is_zero() => (Self::DEFAULT_IDLE_TIMEOUT, IdleTimeoutFrom::Default),
-            None => (hint - (hint / 2).min(Duration::from_secs(1)), IdleTimeoutFrom::Hint),
+    /// Whether a request is not dialled for at once, from whatever source, as far as is known without
+    /// looking.
+    pub fn is_short_of_ports(&self) -> bool {
+        self.sources.iter().all(|source| source.level() >= Level::ReuseOnly)
+    }
+
+    /// How long a pooled connection may be idle, and who says so: the configuration, or else the
+    /// shortest of what is known.
+    pub fn idle_timeout(&self, upstream: &model::Upstream) -> (Duration, IdleTimeoutFrom) {
+        if let Some(configured) = upstream.pool.idle_timeout {
+            return (configured, IdleTimeoutFrom::Configured);
         }
+        let unlearned = self.unlearned_idle_timeout();
+        let learned = self.idle_learning.timeout().map(|timeout| (timeout, IdleTimeoutFrom::Learned));
+        let nat = upstream.source.nat.map(|nat| (nat.pool_idle_max(), IdleTimeoutFrom::Nat));
+        let shorter = |one: (Duration, _), other: (Duration, _)| if other.0 < one.0 { other } else { one };
+        learned.into_iter().chain(nat).fold(unlearned, shorter)
+    }
+
+    /// The same at `now`, for what was learned is forgotten with time.
+    pub fn idle_timeout_at(&self, upstream: &model::Upstream, now: Instant) -> (Duration, IdleTimeoutFrom) {
+        self.forget_idle(now);
+        self.idle_timeout(upstream)
+    }
+
+    /// The same from the endpoint's hint alone, or by default. A hint is undercut by a second, or by
+    /// half where it is shorter than two, so that we close before the endpoint does.
+    fn unlearned_idle_timeout(&self) -> (Duration, IdleTimeoutFrom) {
+        let hint = Duration::from_millis(self.keep_alive_hint_ms.load(Relaxed).into());
+        match hint.is_zero() {
+            true => (Self::DEFAULT_IDLE_TIMEOUT, IdleTimeoutFrom::Default),
+            false => (hint - (hint / 2).min(Duration::from_secs(1)), IdleTimeoutFrom::Hint),
+        }
+    }
+
+    /// The endpoint closed a connection that had been idle for `age`. Whether pooled connections are to
+    /// be closed sooner from now on.
+    pub fn closed_idle(&self, age: Duration, now: Instant) -> bool {
+        self.idle_learning.closed(age, self.unlearned_idle_timeout().0, now)
+    }
+
+    /// Forgets what was learned of its idle timeout, as far as it is time to.
+    pub fn forget_idle(&self, now: Instant) {
+        self.idle_learning.forget(self.unlearned_idle_timeout().0, now);
     }
 
     /// The sum of one gauge over the workers.

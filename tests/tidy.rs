@@ -3,6 +3,8 @@
 //! grown out of hand.
 
 use millpond::config::load::{Loaded, parse_str};
+use millpond::config::model::Nat;
+use millpond::config::nat::PROFILES;
 use millpond::config::schema::KEYS;
 use millpond::forward::failure;
 use millpond::metrics::names;
@@ -28,8 +30,11 @@ const MODULES: &[&[&str]] = &[
     &["supervisor"],
     &["cli"],
 ];
-/// The one key that stands as a comment in the reference, because it belongs to another balance.
+/// A key that stands as a comment in the reference, because it belongs to another balance.
 const HASH_KEY: &str = "# hash_key = \"client\"";
+/// The same for a NAT in numbers, which stands in the place of a name.
+const NAT_TABLE: &str = "# nat = { ports = 64512, idle_timeout = \"350s\", time_wait = \"60s\" }";
+const NAT_NAME: &str = "nat = \"none\"\n";
 
 fn at_root(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -74,6 +79,7 @@ fn every_shipped_configuration_compiles_without_a_warning() {
 #[test]
 fn the_reference_names_every_key() {
     let text = reference().replace(HASH_KEY, &HASH_KEY[2..]);
+    let text = text.replace(NAT_NAME, "").replace(NAT_TABLE, &NAT_TABLE[2..]);
     let document = Document::parse(text.as_str()).unwrap();
     let mut written = BTreeSet::new();
     collect(document.as_table(), "", &mut written);
@@ -102,6 +108,15 @@ fn the_reference_holds_the_defaults() {
     let hashed = text.replace("\"least_conn\"\n", "\"hash\"\n").replace(HASH_KEY, &HASH_KEY[2..]);
     let smallest = format!("{SMALLEST}balance = \"hash\"\n");
     assert_eq!(compiled("reference", &hashed).config, compiled("smallest", &smallest).config);
+}
+
+#[test]
+fn every_nat_is_documented_with_its_numbers() {
+    let row = |(name, nat): &(&str, Nat)| {
+        let (idle, closed) = (nat.idle_timeout.as_secs(), nat.time_wait.as_secs());
+        format!("| `{name}` | {} | {idle} s | {closed} s |", nat.ports)
+    };
+    assert_rows(&text_of(&at_root("docs/NAT.md")), "## Profiles", PROFILES.iter().map(row).collect());
 }
 
 #[test]

@@ -2,10 +2,11 @@
 //! that it can be compared with it. Every default is filled in.
 
 use crate::config::model::{
-    AccessLog, AdminListen, Backlog, Balance, Config, HashKey, Linger, Listener, LogFormat, Protocol,
-    TcpKeepalive, Upstream, UpstreamClose,
+    AccessLog, AdminListen, Backlog, Balance, ClientFin, Config, HashKey, Linger, Listener, LogFormat,
+    Protocol, TcpKeepalive, Upstream, UpstreamClose,
 };
 use serde_json::{Map, Value, json};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// The whole configuration.
@@ -50,6 +51,10 @@ fn listener(listener: &Listener, config: &Config) -> Value {
             Protocol::Tcp => "tcp",
         },
         "upstream": config.upstreams.get(listener.upstream).map(|upstream| &upstream.name),
+        "client_fin": match listener.client_fin {
+            ClientFin::Finish => "finish",
+            ClientFin::Abort => "abort",
+        },
         "socket": listener_socket(listener),
         "timeout": {
             "header": duration(timeout.header),
@@ -109,7 +114,7 @@ fn upstream(upstream: &Upstream) -> Value {
     let endpoint = |e: &crate::config::model::Endpoint| json!({"address": e.address, "weight": e.weight});
     set("endpoints", upstream.endpoints.iter().map(endpoint).collect());
     set("pool", pool(upstream));
-    set("source", json!({ "addresses": upstream.source.addresses }));
+    set("source", source(upstream));
     set(
         "timeout",
         json!({
@@ -129,6 +134,26 @@ fn upstream(upstream: &Upstream) -> Value {
         }),
     );
     Value::Object(keys)
+}
+
+fn source(upstream: &Upstream) -> Value {
+    let source = &upstream.source;
+    let ports = |range: &RangeInclusive<u16>| format!("{}-{}", range.start(), range.end());
+    json!({
+        "addresses": source.addresses,
+        "ports": source.ports.as_ref().map_or_else(|| "auto".to_owned(), ports),
+        "warn_percent": source.warn_percent,
+        "reuse_only_percent": source.reuse_only_percent,
+        "refuse_percent": source.refuse_percent,
+        // By its numbers, under whatever name they were written.
+        "nat": source.nat.map_or(json!("none"), |nat| {
+            json!({
+                "ports": nat.ports,
+                "idle_timeout": duration(nat.idle_timeout),
+                "time_wait": duration(nat.time_wait),
+            })
+        }),
+    })
 }
 
 fn pool(upstream: &Upstream) -> Value {
@@ -187,6 +212,8 @@ fn size(bytes: u64) -> Value {
 mod tests {
     use super::*;
     use crate::config::load::parse_str;
+    use crate::config::model::Source;
+    use crate::config::nat::PROFILES;
     use crate::observe::fixture;
 
     #[test]
@@ -209,6 +236,7 @@ mod tests {
         assert_eq!(app["endpoints"][1], json!({"address": "127.0.0.1:3001", "weight": 1}));
         assert_eq!((&app["pool"]["idle_timeout"], &app["pool"]["max_age"]), (&json!("auto"), &json!("1h")));
         assert_eq!(app["socket"]["tcp_keepalive"], "off");
+        assert_eq!((&app["source"]["ports"], &app["source"]["nat"]), (&json!("auto"), &json!("none")));
     }
 
     #[test]
@@ -218,7 +246,14 @@ mod tests {
         let mut app = fixture::upstream("app", &[3000]);
         app.balance = Balance::Hash(HashKey::Header("x-user".into()));
         app.socket.tcp_keepalive = None;
-        app.source.addresses = vec!["127.0.0.2".parse().unwrap()];
+        app.source = Source {
+            addresses: vec!["127.0.0.2".parse().unwrap()],
+            ports: Some(20_000..=40_000),
+            warn_percent: 50,
+            reuse_only_percent: 51,
+            refuse_percent: 52,
+            nat: Some(PROFILES[0].1),
+        };
         app.pool.idle_timeout = Some(Duration::from_millis(2500));
         config.upstreams = vec![app.into()];
         let mut db = (*config.listeners[1]).clone();
@@ -226,6 +261,9 @@ mod tests {
         db.socket.backlog = Backlog::Connections(100);
         db.limit.body_bytes = 1_000_001;
         config.listeners[1] = db.into();
+        let mut web = (*config.listeners[0]).clone();
+        web.client_fin = ClientFin::Abort;
+        config.listeners[0] = web.into();
         let view = json(&config);
         let file: String = view
             .as_object()

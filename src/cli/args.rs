@@ -1,11 +1,13 @@
 //! What may be written on the command line.
 
+use super::plan::Percent;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -46,11 +48,25 @@ pub(super) enum Command {
 
     /// Check a configuration file and print everything that is wrong with it
     ///
-    /// Never binds or dials anything. Exits with 0 when the file can be used (with --strict: when
-    /// there is no warning either), with 1 otherwise.
+    /// Warns as well of what this host's limits do not allow. Never binds or dials anything. Exits with 0
+    /// when the file can be used (with --strict: when there is no warning either), with 1 otherwise.
     #[command(after_help = "Examples:\n  millpond check -c millpond.toml\n  \
                             millpond check -c millpond.toml --strict")]
     Check(CheckArgs),
+
+    /// Work out whether a rate of connections exhausts the source ports
+    ///
+    /// A connection that this host closes first by FIN holds its port, towards that one backend, in
+    /// TIME_WAIT. Prints how many are held, whether and when they run out, and what would be enough.
+    /// Connections that are open take ports as well, beside those counted here. Exits with 0 when the
+    /// ports last, with 1 when they run out.
+    #[command(
+        allow_negative_numbers = true,
+        after_help = "Examples:\n  millpond plan --rate 2000\n  \
+                            millpond plan --rate 20000 --reuse 98.5 --backends 3\n  \
+                            millpond plan --rate 1000 --ports 50000 --time-wait 65"
+    )]
+    Plan(PlanArgs),
 
     /// Print the statistics of a running instance
     #[command(after_help = "Examples:\n  millpond stats\n  millpond stats --json\n  \
@@ -97,6 +113,37 @@ pub(super) struct CheckArgs {
 }
 
 #[derive(Debug, ClapArgs)]
+pub(super) struct PlanArgs {
+    /// Requests a second, all together; or connections, where each request opens one
+    #[arg(long, value_name = "R", value_parser = at_least_one)]
+    pub(super) rate: u32,
+
+    /// Backends that share the requests evenly
+    #[arg(long, value_name = "N", default_value = "1", value_parser = at_least_one)]
+    pub(super) backends: u32,
+
+    /// Local addresses that share the connections evenly
+    #[arg(long, value_name = "N", default_value = "1", value_parser = at_least_one)]
+    pub(super) source_addresses: u32,
+
+    /// Ports from one local address to one backend [default: those of net.ipv4.ip_local_port_range here]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub(super) ports: Option<u32>,
+
+    /// Seconds for which the port of a closed connection is held [default: 60, as in Linux]
+    #[arg(long, value_name = "S", value_parser = held_for)]
+    pub(super) time_wait: Option<Duration>,
+
+    /// Percent of the requests that go over a connection used before
+    #[arg(long, value_name = "P", default_value = "0", value_parser = share)]
+    pub(super) reuse: Percent,
+
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
 pub(super) struct StatsArgs {
     #[command(flatten)]
     pub(super) instance: Instance,
@@ -116,6 +163,28 @@ pub(super) struct Instance {
     /// The file with its token, if it wants one; else MILLPOND_ADMIN_TOKEN_FILE names it
     #[arg(long, value_name = "FILE")]
     pub(super) token_file: Option<PathBuf>,
+}
+
+fn at_least_one(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(number @ 1..) => Ok(number),
+        _ => Err(format!("write a whole number from 1 to {}", u32::MAX)),
+    }
+}
+
+/// Seconds, or a duration as the configuration takes it.
+fn held_for(text: &str) -> Result<Duration, String> {
+    /// An hour is longer than anything holds a port for.
+    const MOST: Duration = Duration::from_secs(3600);
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let time = seconds.or_else(|| humantime::parse_duration(text).ok());
+    let time = time.map(|time| Duration::from_millis(time.as_millis().try_into().unwrap_or(u64::MAX)));
+    time.filter(|time| !time.is_zero() && *time <= MOST)
+        .ok_or_else(|| "write seconds, from 0.001 to 3600, such as 60".to_owned())
+}
+
+fn share(text: &str) -> Result<Percent, String> {
+    Percent::parse(text).ok_or_else(|| "write a percentage from 0 to 100, such as 98.5".to_owned())
 }
 
 /// Where to reach an admin server.
@@ -189,6 +258,32 @@ mod tests {
             assert_eq!(parse(bad).unwrap_err().exit_code(), 2, "{bad}");
         }
         assert_eq!(parse("millpond --help").unwrap_err().kind(), ErrorKind::DisplayHelp);
+    }
+
+    #[test]
+    fn a_plan_takes_plain_numbers_and_says_what_to_write() {
+        let Ok(Command::Plan(plan)) = parse("millpond plan --rate 2000 --reuse 98.5% --time-wait 0.5") else {
+            panic!("refused")
+        };
+        assert_eq!((plan.rate, plan.backends, plan.source_addresses, plan.ports), (2000, 1, 1, None));
+        assert_eq!((plan.reuse, plan.time_wait), (Percent(98_500), Some(Duration::from_millis(500))));
+        for (bad, fix) in [
+            ("", "--rate <R>"),
+            ("--rate 0", "write a whole number from 1"),
+            ("--rate many", "write a whole number from 1"),
+            ("--rate 1 --backends 0", "write a whole number from 1"),
+            ("--rate 1 --source-addresses -1", "write a whole number from 1"),
+            ("--rate 1 --ports 0", "write a whole number from 1"),
+            ("--rate 1 --time-wait 0", "write seconds"),
+            ("--rate 1 --time-wait 2h", "write seconds"),
+            ("--rate 1 --time-wait nan", "write seconds"),
+            ("--rate 1 --reuse 101", "write a percentage from 0 to 100"),
+        ] {
+            let error = parse(format!("millpond plan {bad}").trim_end()).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{bad}");
+            assert!(error.to_string().contains(fix), "{bad}: {error}");
+        }
+        assert!(matches!(parse("millpond plan --rate 1 --time-wait 4m"), Ok(Command::Plan(_))));
     }
 
     #[test]

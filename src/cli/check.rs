@@ -1,7 +1,11 @@
-//! `millpond check`: every problem of a configuration at once, without binding or dialling anything.
+//! `millpond check`: every problem of a configuration at once, and what this host does not allow of it,
+//! without binding or dialling anything.
+
+mod host;
 
 use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::config::load::{Environment, load, process_variable};
+use host::Host;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -11,12 +15,19 @@ use std::path::Path;
 /// # Errors
 /// `out` could not be written to.
 pub fn check(path: &Path, strict: bool, out: &mut dyn Write) -> io::Result<u8> {
-    check_in(&process_variable, path, strict, out)
+    check_in(&process_variable, &Host::read(), path, strict, out)
 }
 
-fn check_in(environment: Environment<'_>, path: &Path, strict: bool, out: &mut dyn Write) -> io::Result<u8> {
+fn check_in(
+    environment: Environment<'_>,
+    host: &Host,
+    path: &Path,
+    strict: bool,
+    out: &mut dyn Write,
+) -> io::Result<u8> {
     let (problems, contents) = match load(path, environment) {
-        Ok(loaded) => {
+        Ok(mut loaded) => {
+            host::compare(&mut loaded, host);
             let listeners = counted(loaded.config.listeners.len(), "listener");
             let upstreams = counted(loaded.config.upstreams.len(), "upstream");
             (loaded.warnings, format!("{listeners}, {upstreams}"))
@@ -58,7 +69,7 @@ mod tests {
         let path = directory.path().join("x.toml");
         std::fs::write(&path, text).unwrap();
         let mut out = Vec::new();
-        let code = check_in(&|_| None, &path, strict, &mut out).unwrap();
+        let code = check_in(&|_| None, &Host::default(), &path, strict, &mut out).unwrap();
         let out = String::from_utf8(out).unwrap();
         (code, out.replace(&format!("{}/", directory.path().display()), ""))
     }
@@ -95,7 +106,10 @@ mod tests {
     #[test]
     fn a_missing_file_is_an_error() {
         let mut out = Vec::new();
-        assert_eq!(check_in(&|_| None, Path::new("/nowhere/x.toml"), false, &mut out).unwrap(), 1);
+        assert_eq!(
+            check_in(&|_| None, &Host::default(), Path::new("/nowhere/x.toml"), false, &mut out).unwrap(),
+            1
+        );
         let out = String::from_utf8(out).unwrap();
         assert!(out.starts_with("error: /nowhere/x.toml: cannot be read: "), "{out}");
     }

@@ -5,6 +5,7 @@ mod args;
 pub mod check;
 mod demo;
 mod fetch;
+mod plan;
 mod run;
 mod signals;
 mod stats;
@@ -40,6 +41,7 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
             run::run(args)
         }
         Command::Check(args) => Ok(check::check(&args.config, args.strict, &mut out)?),
+        Command::Plan(args) => Ok(plan::plan(&args, &mut out)?),
         Command::Stats(args) => stats::stats(&args, &mut out),
     }
 }

@@ -11,7 +11,7 @@ use anyhow::Context;
 
 /// Runs until a signal or the admin server ends it.
 pub(super) fn run(args: RunArgs) -> anyhow::Result<u8> {
-    let Loaded { config, warnings } = match configuration(args) {
+    let Loaded { config, warnings, .. } = match configuration(args) {
         Ok(loaded) => loaded,
         Err(problems) => {
             report(&problems);

@@ -34,8 +34,54 @@ pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
-    /// What has no effect in it.
+    /// What has no effect in it, or not the one that was meant.
     pub warnings: Vec<Diagnostic>,
+    written: Written,
+}
+
+/// What the configuration was compiled from.
+#[derive(Clone, Debug)]
+struct Written {
+    root: Value,
+    whole: Position,
+    files: Vec<String>,
+}
+
+/// A table of one of the lists, by its place in [`Config`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Element {
+    /// Of [`Config::listeners`].
+    Listener(usize),
+    /// Of [`Config::upstreams`].
+    Upstream(usize),
+}
+
+impl Loaded {
+    /// Whether a key, such as `pool.max_idle`, was written, or has its default.
+    pub fn is_written(&self, element: Element, key: &str) -> bool {
+        self.written.section(element).is_some_and(|section| section.find(key).is_some())
+    }
+
+    /// Adds a warning about a key of this element, at the line where it stands.
+    pub fn warn(&mut self, element: Element, key: &str, message: String, fix: String) {
+        let Some(section) = self.written.section(element) else { return };
+        let site = section.site_below(key);
+        let mut problems = Problems(std::mem::take(&mut self.warnings));
+        problems.warning(&site, message, fix);
+        problems.sort(&self.written.files);
+        self.warnings = problems.0;
+    }
+}
+
+impl Written {
+    fn section(&self, element: Element) -> Option<Section<'_>> {
+        let root = Section::root(&self.root, self.whole.clone());
+        let (list, index) = match element {
+            Element::Listener(index) => ("listener", index),
+            Element::Upstream(index) => ("upstream", index),
+        };
+        root.sections(list).into_iter().nth(index)
+    }
 }
 
 /// Loads a file, then `conf.d/*.toml` beside it in the order of their names (a listener or an
@@ -185,12 +231,13 @@ fn finish(
         }
     };
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    let config = compile(&Section::root(&root, whole), cores, &mut problems);
+    let config = compile(&Section::root(&root, whole.clone()), cores, &mut problems);
     problems.sort(files);
     if problems.any_error() {
         return Err(Diagnostics(problems.0));
     }
-    Ok(Loaded { config, warnings: problems.0 })
+    let written = Written { root, whole, files: files.to_vec() };
+    Ok(Loaded { config, warnings: problems.0, written })
 }
 
 /// One value of all layers. The `config` crate replaces a list by that of the next layer, so that

@@ -10,6 +10,7 @@ pub mod diagnostic;
 mod file;
 pub mod load;
 pub mod model;
+pub mod nat;
 pub mod schema;
 mod section;
 mod suggest;

@@ -298,7 +298,8 @@ pub struct Pool {
     pub min_idle: usize,
     /// Connections to an endpoint, all workers together; 0: what the descriptor budget allows.
     pub max_connections: usize,
-    /// `None` is "auto": the endpoint's Keep-Alive hint less 1 s, or 0.8 of what was learned, or 4 s.
+    /// `None` is "auto": the endpoint's Keep-Alive hint less 1 s, or 0.8 of what was learned, or 4 s;
+    /// with a [`Nat`], no more than 0.8 of its idle timeout.
     pub idle_timeout: Option<Duration>,
     /// A connection's life, jittered by 10 %; zero: no limit.
     pub max_age: Duration,
@@ -330,7 +331,7 @@ pub struct UpstreamSocket {
     pub no_delay: bool,
     /// TCP_USER_TIMEOUT; zero leaves the kernel's default.
     pub user_timeout: Duration,
-    /// Keepalive probes; `None` sends none.
+    /// Keepalive probes; `None` sends none. With a [`Nat`], early enough for it.
     pub tcp_keepalive: Option<TcpKeepalive>,
     /// How an idle pooled connection is closed.
     pub close: UpstreamClose,

@@ -69,6 +69,14 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Where a key below this table would stand, given its path from here.
+    pub(super) fn site_below(&self, path: &str) -> Site {
+        match path.split_once('.') {
+            Some((key, rest)) => self.section(key).site_below(rest),
+            None => self.site_of(path),
+        }
+    }
+
     /// The value of a key as `parse` understands it. A bad one is noted and taken as absent.
     pub(super) fn read<T>(
         &self,

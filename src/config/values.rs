@@ -106,8 +106,13 @@ pub(super) fn deadline(value: &Value) -> Result<Duration, Fault> {
 
 /// A time in whole seconds, from 1 to this many: for what the kernel counts in seconds.
 pub(super) fn seconds(most: u64) -> impl Fn(&Value) -> Result<Duration, Fault> {
+    seconds_from(1, most)
+}
+
+/// A time in whole seconds, from this many to that many.
+pub(super) fn seconds_from(least: u64, most: u64) -> impl Fn(&Value) -> Result<Duration, Fault> {
     move |value| {
-        let range = Duration::from_secs(1)..=Duration::from_secs(most);
+        let range = Duration::from_secs(least)..=Duration::from_secs(most);
         let duration = within(value, parse_duration(value)?, range)?;
         if duration.subsec_nanos() == 0 {
             return Ok(duration);

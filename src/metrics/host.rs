@@ -1,6 +1,7 @@
 //! Figures that are not millpond's own counters: what the kernel says of the process and of itself.
 
 use crate::sys::limits;
+use crate::sys::netstat::{self, TcpCounters, TcpSockets};
 use std::fmt::Display;
 
 /// One reading. A figure that could not be read is `None`, and [`Host::notes`] says why.
@@ -16,6 +17,12 @@ pub struct Host {
     pub tcp_max_syn_backlog: Option<u32>,
     /// net.ipv4.ip_local_port_range, both ends included.
     pub local_ports: Option<[u16; 2]>,
+    /// The kernel's TCP counters.
+    pub tcp: TcpCounters,
+    /// The kernel's TCP sockets.
+    pub tcp_sockets: TcpSockets,
+    /// The memory beyond which TCP is short of it, in bytes.
+    pub tcp_memory_limit: Option<u64>,
     /// One line for each figure that is missing.
     pub notes: Vec<String>,
 }
@@ -36,6 +43,10 @@ impl Host {
             ),
             local_ports: note(&mut notes, "kernel.local_ports", limits::local_port_range())
                 .map(|range| [*range.start(), *range.end()]),
+            tcp: note(&mut notes, "kernel.listen_overflows and what goes with it", netstat::tcp_counters())
+                .unwrap_or_default(),
+            tcp_sockets: note(&mut notes, "kernel.orphans", netstat::tcp_sockets()).unwrap_or_default(),
+            tcp_memory_limit: note(&mut notes, "kernel.tcp_memory_bytes", netstat::tcp_memory_limit()),
             notes,
         }
     }

@@ -68,6 +68,22 @@ metrics! {
         "Resident memory of the process.";
     ACCESS_LOG_LOST = Counter "millpond_access_log_lines_lost_total" []
         "Lines missing from the access log, because its queue was full or a write failed.";
+    KERNEL_LISTEN_OVERFLOWS = Counter "millpond_kernel_listen_overflows_total" []
+        "Connections that the kernel dropped because an accept queue was full, of any listener in the network namespace (ListenOverflows).";
+    KERNEL_LISTEN_DROPS = Counter "millpond_kernel_listen_drops_total" []
+        "SYNs and connections dropped at listening sockets for any reason, overflows included (ListenDrops).";
+    KERNEL_SYN_QUEUE_DROPS = Counter "millpond_kernel_syn_queue_drops_total" []
+        "SYNs dropped because the queue of half-open connections was full (TCPReqQFullDrop).";
+    KERNEL_SYNCOOKIES = Counter "millpond_kernel_syncookies_sent_total" []
+        "SYN cookies sent (SyncookiesSent).";
+    KERNEL_TIME_WAIT_OVERFLOW = Counter "millpond_kernel_time_wait_overflow_total" []
+        "Connections closed without TIME_WAIT because tcp_max_tw_buckets were taken (TCPTimeWaitOverflow).";
+    KERNEL_ORPHANS = Gauge "millpond_kernel_orphans" []
+        "TCP connections of the network namespace that no process holds any more.";
+    KERNEL_TCP_MEMORY = Gauge "millpond_kernel_tcp_memory_bytes" []
+        "Memory of all TCP socket buffers of the host.";
+    KERNEL_TCP_MEMORY_LIMIT = Gauge "millpond_kernel_tcp_memory_limit_bytes" []
+        "The memory beyond which TCP is short of it (third value of tcp_mem).";
 
     SESSIONS = Gauge "millpond_sessions" ["listener"]
         "Client connections open now.";
@@ -94,6 +110,8 @@ metrics! {
         "1 while the endpoint may be chosen, 0 while it is left out because connects failed.";
     UPSTREAM_CONNECTIONS = Gauge "millpond_upstream_connections" ["upstream", "endpoint", "state"]
         "Connections to the endpoint: idle in the pool, leased to an exchange or tunnel, or connecting.";
+    UPSTREAM_IDLE_TIMEOUT = Gauge "millpond_upstream_idle_timeout_seconds" ["upstream", "endpoint"]
+        "How long a connection to the endpoint may be idle in the pool, by the configuration or by what is known of the endpoint.";
     UPSTREAM_WAITING = Gauge "millpond_upstream_waiting_requests" ["upstream", "endpoint"]
         "Requests in the queue for a connection to the endpoint.";
     UPSTREAM_OPENED = Counter "millpond_upstream_connections_opened_total" ["upstream", "endpoint"]
@@ -118,6 +136,20 @@ metrics! {
         "Bytes written to the endpoint.";
     UPSTREAM_RECEIVED_BYTES = Counter "millpond_upstream_received_bytes_total" ["upstream", "endpoint"]
         "Bytes read from the endpoint.";
+    SOURCE_PORTS_CAPACITY = Gauge "millpond_source_ports_capacity" ["upstream", "endpoint", "source"]
+        "Local ports that there are for connections from the source to the endpoint.";
+    SOURCE_PORTS_USED = Gauge "millpond_source_ports_used" ["upstream", "endpoint", "source"]
+        "Ports of open connections, those of other processes included.";
+    SOURCE_PORTS_TIME_WAIT = Gauge "millpond_source_ports_time_wait" ["upstream", "endpoint", "source"]
+        "Ports of closed connections that are held still, in TIME_WAIT or by a NAT.";
+    SOURCE_PORTS_FREE = Gauge "millpond_source_ports_free" ["upstream", "endpoint", "source"]
+        "Ports that are left.";
+    SOURCE_PORTS_EXHAUSTION = Gauge "millpond_source_ports_exhaustion_seconds" ["upstream", "endpoint", "source"]
+        "Time until no port is left at the rates of the last seconds; absent if it never comes to that, or not within an hour.";
+    SOURCE_PORTS_LEVEL = Gauge "millpond_source_ports_level" ["upstream", "endpoint", "source"]
+        "How scarce the ports are: 0 ok, 1 warn, 2 reuse_only, 3 refuse.";
+    SOURCE_PORTS_UNAVAILABLE = Counter "millpond_source_ports_unavailable_total" ["upstream", "endpoint", "source"]
+        "Dials for which the kernel had no port or not the address (EADDRNOTAVAIL).";
 }
 
 #[cfg(test)]
@@ -139,7 +171,7 @@ mod tests {
 
     #[test]
     fn labels_come_from_the_agreed_set_and_help_is_one_plain_line() {
-        let known = ["listener", "upstream", "endpoint", "state", "reason", "class", "version"];
+        let known = ["listener", "upstream", "endpoint", "state", "reason", "class", "version", "source"];
         for metric in ALL {
             assert!(metric.labels.iter().all(|label| known.contains(label)), "{}", metric.name);
             assert!(!metric.help.contains(['\n', '\\']), "{}", metric.name);

@@ -6,8 +6,10 @@ use super::host::Host;
 use super::names::{self, Metric};
 use crate::reason::{CloseReason, DiscardReason, RejectReason};
 use crate::registry::{EndpointState, ListenerState, Registry};
+use crate::source::ports::Figures;
 use std::fmt::{Display, Write};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// The `Content-Type` of [`render`]'s text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -17,12 +19,14 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub fn render(registry: &Registry, host: &Host, access_log_lost: Option<u64>) -> String {
     let mut text = Text { out: String::with_capacity(16 * 1024) };
     process(&mut text, registry, host, access_log_lost);
+    kernel(&mut text, host);
     let listeners = by_name(&registry.listeners);
     client_side(&mut text, &listeners);
     client_reasons(&mut text, &listeners);
     let endpoints = endpoints(registry);
     connections(&mut text, &endpoints);
     upstream_side(&mut text, &endpoints);
+    source_ports(&mut text, &endpoints);
     text.out
 }
 
@@ -49,15 +53,18 @@ struct Endpoint<'a> {
     upstream: &'a str,
     address: String,
     up: bool,
+    idle_timeout: Duration,
     state: &'a EndpointState,
 }
 
 fn endpoints(registry: &Registry) -> Vec<Endpoint<'_>> {
+    let now = Instant::now();
     let all = registry.upstreams.iter().flat_map(|upstream| {
         upstream.endpoints.iter().enumerate().map(|(index, state)| Endpoint {
             upstream: &upstream.config.name,
             address: state.address.to_string(),
             up: upstream.health.is_up(index),
+            idle_timeout: state.idle_timeout_at(&upstream.config, now).0,
             state,
         })
     });
@@ -82,6 +89,24 @@ fn process(text: &mut Text, registry: &Registry, host: &Host, access_log_lost: O
     }
     if let Some(lines) = access_log_lost {
         text.family(names::ACCESS_LOG_LOST).sample(&[], lines);
+    }
+}
+
+fn kernel(text: &mut Text, host: &Host) {
+    let figures = [
+        (names::KERNEL_LISTEN_OVERFLOWS, host.tcp.listen_overflows),
+        (names::KERNEL_LISTEN_DROPS, host.tcp.listen_drops),
+        (names::KERNEL_SYN_QUEUE_DROPS, host.tcp.syn_queue_drops),
+        (names::KERNEL_SYNCOOKIES, host.tcp.syncookies_sent),
+        (names::KERNEL_TIME_WAIT_OVERFLOW, host.tcp.time_wait_overflow),
+        (names::KERNEL_ORPHANS, host.tcp_sockets.orphans),
+        (names::KERNEL_TCP_MEMORY, host.tcp_sockets.memory_bytes),
+        (names::KERNEL_TCP_MEMORY_LIMIT, host.tcp_memory_limit),
+    ];
+    for (metric, figure) in figures {
+        if let Some(figure) = figure {
+            text.family(metric).sample(&[], figure);
+        }
     }
 }
 
@@ -154,6 +179,10 @@ fn connections(text: &mut Text, endpoints: &[Endpoint<'_>]) {
         family.sample(&[upstream, address, "leased"], state.gauge(|w| &w.leased));
         family.sample(&[upstream, address, "connecting"], state.gauge(|w| &w.connecting));
     }
+    let mut family = text.family(names::UPSTREAM_IDLE_TIMEOUT);
+    for Endpoint { upstream, address, idle_timeout, .. } in endpoints {
+        family.sample(&[upstream, address], idle_timeout.as_secs_f64());
+    }
     let mut family = text.family(names::UPSTREAM_WAITING);
     for Endpoint { upstream, address, state, .. } in endpoints {
         family.sample(&[upstream, address], state.gauge(|w| &w.waiting));
@@ -185,6 +214,38 @@ fn upstream_side(text: &mut Text, endpoints: &[Endpoint<'_>]) {
             let count: u64 = state.workers.iter().map(|w| w.discards.get(reason.index())).sum();
             family.sample(&[upstream, address, reason.label()], count);
         }
+    }
+}
+
+fn source_ports(text: &mut Text, endpoints: &[Endpoint<'_>]) {
+    let now = Instant::now();
+    let mut rows = Vec::new();
+    for Endpoint { upstream, address, state, .. } in endpoints {
+        for ports in &state.sources {
+            let figures = ports.figures(now);
+            rows.push(([*upstream, address], figures.source.to_string(), figures, ports.unavailable_total()));
+        }
+    }
+    type Read = fn(&Figures) -> Option<f64>;
+    let gauges: [(Metric, Read); 6] = [
+        (names::SOURCE_PORTS_CAPACITY, |f| Some(f.capacity.into())),
+        (names::SOURCE_PORTS_USED, |f| Some(f.used.into())),
+        (names::SOURCE_PORTS_TIME_WAIT, |f| Some(f.time_wait.into())),
+        (names::SOURCE_PORTS_FREE, |f| Some(f.free.into())),
+        (names::SOURCE_PORTS_EXHAUSTION, |f| f.exhausts_in_s),
+        (names::SOURCE_PORTS_LEVEL, |f| Some(f64::from(f.level as u8))),
+    ];
+    for (metric, pick) in gauges {
+        let mut family = text.family(metric);
+        for ([upstream, address], source, figures, _) in &rows {
+            if let Some(value) = pick(figures) {
+                family.sample(&[upstream, address, source], value);
+            }
+        }
+    }
+    let mut family = text.family(names::SOURCE_PORTS_UNAVAILABLE);
+    for ([upstream, address], source, _, unavailable) in &rows {
+        family.sample(&[upstream, address, source], *unavailable);
     }
 }
 

@@ -204,7 +204,7 @@ pub struct Endpoint {
     pub local_errors_total: u64,
     /// How long a connection may be idle in the pool.
     pub idle_timeout_s: f64,
-    /// `default`, `hint` or `configured`.
+    /// `default`, `hint`, `learned`, `configured`, or `nat` where `source.nat` forgets earlier than that.
     pub idle_timeout_from: String,
     /// Why connections were closed, by reason.
     pub discards: BTreeMap<String, u64>,
@@ -247,15 +247,15 @@ pub struct Ports {
     pub source: String,
     /// Ports there are.
     pub capacity: u64,
-    /// Ports of open connections.
+    /// Ports of open connections, those of other processes included.
     pub used: u64,
-    /// Ports held in TIME_WAIT.
+    /// Ports held in TIME_WAIT, here or by a NAT.
     pub time_wait: u64,
     /// Ports left.
     pub free: u64,
     /// Connections opened a second.
     pub opens_per_s: f64,
-    /// Seconds until none is left, at this rate; `None`: never.
+    /// Seconds until none is left, at this rate; `None`: never, or not within an hour.
     pub exhausts_in_s: Option<f64>,
     /// `ok`, `warn`, `reuse_only` or `refuse`.
     pub level: String,

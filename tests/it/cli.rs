@@ -16,6 +16,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         run_says_which_admin_address_is_taken,
         check_tells_by_its_exit_code,
         a_wrong_command_line_is_exit_code_2,
+        a_plan_tells_by_its_exit_code,
         demo_ends_with_its_table,
         stats_of_a_running_instance,
         stats_of_nobody,
@@ -125,6 +126,16 @@ fn a_wrong_command_line_is_exit_code_2() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(err(&output).contains("Usage"), "{arguments:?}: {}", err(&output));
     }
+}
+
+fn a_plan_tells_by_its_exit_code() {
+    let plan = |rate: &str| millpond().args(["plan", "--rate", rate, "--ports", "28232"]).output().unwrap();
+    let (holds, fails, wrong) = (plan("470"), plan("471"), plan("some"));
+    assert_eq!(holds.status.code(), Some(0), "{}", out(&holds));
+    assert_eq!(fails.status.code(), Some(1), "{}", out(&fails));
+    assert!(out(&fails).contains("run out after 59.9s"), "{}", out(&fails));
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(err(&wrong).contains("write a whole number from 1"), "{}", err(&wrong));
 }
 
 fn demo_ends_with_its_table() {

@@ -12,6 +12,7 @@ mod forwarding;
 mod harness;
 mod life;
 mod pool;
+mod ports;
 mod real;
 mod refusals;
 mod tcp;
@@ -37,6 +38,7 @@ fn main() {
         forwarding::tests(),
         refusals::tests(),
         pool::tests(),
+        ports::tests(),
         balancing::tests(),
         tcp::tests(),
         life::tests(),

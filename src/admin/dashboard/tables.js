@@ -55,7 +55,7 @@ const PORTS = [
   number(({ ports }) => count(ports.free)),
   number(({ ports }) => count(ports.capacity)),
   number(({ ports }) => rate(ports.opens_per_s)),
-  plain(({ ports }) => (ports.exhausts_in_s === null ? "never" : duration(ports.exhausts_in_s))),
+  plain(({ ports }) => (ports.exhausts_in_s === null ? "not within 1 h" : duration(ports.exhausts_in_s))),
   { make: badge, show: (element, { ports }) => showBadge(element, ...(LEVELS[ports.level] ?? ["", ports.level])) },
 ];
 

@@ -3,8 +3,16 @@ use crate::metrics::host::Host;
 use crate::observe::fixture;
 use serde_json::{Value, json};
 
+/// With nothing known of the kernel's view.
 fn snapshot() -> Snapshot {
-    Snapshot::take(&fixture::registry(), Host::default())
+    let mut snapshot = Snapshot::take(&fixture::registry(), Host::default());
+    for listener in &mut snapshot.listeners {
+        (listener.tcp_states, listener.accept_queue.depth) = (None, None);
+    }
+    for endpoint in &mut snapshot.upstreams[0].endpoints {
+        (endpoint.tcp_states, endpoint.ports) = (None, None);
+    }
+    snapshot
 }
 
 /// A snapshot this many seconds after the start.

@@ -43,6 +43,7 @@ fn listener(section: &Section<'_>, upstreams: &[Placed<'_, Upstream>], problems:
     let name = section.read("name", problems, listener_name);
     let protocol = word(&[("http", Protocol::Http), ("tcp", Protocol::Tcp)]);
     let protocol = section.read("protocol", problems, protocol).unwrap_or(Protocol::Http);
+    let client_fin = word(&[("finish", ClientFin::Finish), ("abort", ClientFin::Abort)]);
     Listener {
         name: name.unwrap_or_else(|| bind.first().map(SocketAddr::to_string).unwrap_or_default()),
         bind,
@@ -51,7 +52,7 @@ fn listener(section: &Section<'_>, upstreams: &[Placed<'_, Upstream>], problems:
         socket: socket(&section.section("socket"), problems),
         timeout: timeout(&section.section("timeout"), protocol, problems),
         limit: limit(&section.section("limit"), problems),
-        client_fin: ClientFin::Finish,
+        client_fin: section.read("client_fin", problems, client_fin).unwrap_or(ClientFin::Finish),
     }
 }
 

@@ -5,10 +5,13 @@
 //! wrong, so that one mistake never hides another. What they return counts only when no problem
 //! was an error.
 
+mod lints;
 mod listener;
+mod nat;
 mod process;
 mod relations;
 mod socket;
+mod source;
 mod upstream;
 
 use super::diagnostic::Problems;
@@ -23,6 +26,7 @@ pub(super) fn compile(root: &Section<'_>, cores: usize, problems: &mut Problems)
     let upstreams = upstream::all(root, problems);
     let listeners = listener::all(root, &upstreams, problems);
     relations::check(&admin, &listeners, &upstreams, problems);
+    lints::timers(&listeners, &upstreams, problems);
     Config {
         runtime: process::runtime(root, cores, problems),
         admin,

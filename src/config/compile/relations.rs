@@ -1,8 +1,8 @@
 //! What has to hold between the tables: names and addresses that are used once, listeners that do
 //! not forward to themselves, keys that mean something where they are written.
 
-use super::Placed;
 use super::upstream::UNRESOLVED;
+use super::{Placed, nat};
 use crate::config::diagnostic::{Problems, Site};
 use crate::config::model::{Admin, AdminListen, Balance, HashKey, Listener, Protocol, Upstream};
 use std::collections::HashMap;
@@ -10,7 +10,8 @@ use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
 
 /// Keys of a listener that only HTTP gives a meaning.
-const HTTP_LISTENER_KEYS: [&str; 6] = [
+const HTTP_LISTENER_KEYS: [&str; 7] = [
+    "client_fin",
     "timeout.header",
     "timeout.body",
     "limit.header_bytes",
@@ -42,22 +43,22 @@ pub(super) fn check(
     let unknown = listeners.iter().any(|listener| listener.value.upstream == UNRESOLVED);
     if !listeners.is_empty() && !unknown {
         for (index, upstream) in upstreams.iter().enumerate() {
-            let users = listeners.iter().filter(|listener| listener.value.upstream == index);
-            suits_its_users(upstream, users.map(|listener| listener.value.protocol), problems);
+            let users: Vec<_> = listeners.iter().filter(|l| l.value.upstream == index).collect();
+            suits_its_users(upstream, &users, problems);
+            nat::silence(upstream, &users, problems);
         }
     }
 }
 
 fn suits_its_users(
     upstream: &Placed<'_, Upstream>,
-    users: impl Iterator<Item = Protocol>,
+    users: &[&Placed<'_, Listener>],
     problems: &mut Problems,
 ) {
-    let protocols: Vec<Protocol> = users.collect();
-    if protocols.is_empty() {
+    if users.is_empty() {
         let fix = "remove it, or name it as a listener's upstream";
         problems.warning(&upstream.section.site, "no listener forwards to it", fix);
-    } else if protocols.iter().all(|protocol| *protocol == Protocol::Tcp) {
+    } else if users.iter().all(|listener| listener.value.protocol == Protocol::Tcp) {
         ignored(upstream, &HTTP_UPSTREAM_KEYS, "as only tcp listeners use it", problems);
         hashes_a_header(upstream, problems);
     }

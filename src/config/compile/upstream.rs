@@ -1,18 +1,16 @@
 //! `[[upstream]]`
 
-use super::{Placed, secs, socket};
+use super::{Placed, nat, secs, socket, source};
 use crate::config::address;
 use crate::config::diagnostic::{Fault, Problems, Site};
 use crate::config::model::{
-    Balance, Endpoint, HashKey, Passive, Pool, Source, Upstream, UpstreamClose, UpstreamSocket,
-    UpstreamTimeout,
+    Balance, Endpoint, HashKey, Passive, Pool, Upstream, UpstreamClose, UpstreamSocket, UpstreamTimeout,
 };
 use crate::config::section::{Entry, Section};
 use crate::config::suggest::closest;
 use crate::config::values::{deadline, duration, name, number, one_of, or_word, shown, text, word};
 use config::Value;
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::time::Duration;
 
 /// Stands for an upstream that does not exist; never leaves the compiler, as that is an error.
@@ -70,15 +68,20 @@ pub(super) fn reference(
 
 fn upstream(section: &Section<'_>, problems: &mut Problems) -> Upstream {
     let endpoints = endpoints(section, problems);
-    let source = source(&section.section("source"), &endpoints, problems);
+    let source = source::source(&section.section("source"), &endpoints, problems);
+    let pool = pool(&section.section("pool"), problems);
+    let mut socket = socket(&section.section("socket"), problems);
+    if let Some(nat) = &source.nat {
+        nat::adapt(section, nat, &pool, &mut socket, problems);
+    }
     Upstream {
         name: required_name(section, problems),
         balance: balance(section, problems),
         endpoints,
-        pool: pool(&section.section("pool"), problems),
+        pool,
         source,
         timeout: timeout(&section.section("timeout"), problems),
-        socket: socket(&section.section("socket"), problems),
+        socket,
         passive: passive(&section.section("passive"), problems),
     }
 }
@@ -184,41 +187,6 @@ fn endpoint(element: &Entry<'_>, problems: &mut Problems) -> Option<Endpoint> {
     }
     let weight = table.read("weight", problems, number(1..=WEIGHT_MAX)).unwrap_or(1);
     Some(Endpoint { address: table.read("address", problems, address::dial)?, weight })
-}
-
-fn source(section: &Section<'_>, endpoints: &[Endpoint], problems: &mut Problems) -> Source {
-    Source {
-        addresses: source_addresses(section, endpoints, problems),
-        ports: None,
-        warn_percent: 60,
-        reuse_only_percent: 75,
-        refuse_percent: 85,
-        nat: None,
-    }
-}
-
-/// Sources are used in turn for every endpoint, so that all must be able to reach all.
-fn source_addresses(section: &Section<'_>, endpoints: &[Endpoint], problems: &mut Problems) -> Vec<IpAddr> {
-    let Some(entry) = section.entry("addresses") else { return Vec::new() };
-    let Some(elements) = entry.elements() else {
-        let fix = "write a list, such as [\"192.0.2.10\"]";
-        problems.error(&entry.site, format!("{} is not a list", shown(entry.value)), fix);
-        return Vec::new();
-    };
-    let mut sources: Vec<IpAddr> = Vec::new();
-    for element in elements {
-        let Some(source) = element.read(problems, address::source) else { continue };
-        if sources.contains(&source) {
-            problems.error(&element.site, format!("{source} is listed already"), "remove it");
-        }
-        if let Some(other) = endpoints.iter().find(|e| e.address.is_ipv4() != source.is_ipv4()) {
-            let message = format!("{source} cannot reach {}, of the other address family", other.address);
-            let fix = "write addresses of the endpoints' family, and an upstream for each family";
-            problems.error(&element.site, message, fix);
-        }
-        sources.push(source);
-    }
-    sources
 }
 
 fn pool(section: &Section<'_>, problems: &mut Problems) -> Pool {

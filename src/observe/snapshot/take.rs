@@ -7,17 +7,18 @@ use crate::metrics::host::Host;
 use crate::metrics::render::RESPONSE_CLASSES;
 use crate::reason::{CloseReason, DiscardReason, RejectReason};
 use crate::registry::{EndpointState, ListenerState, Registry, UpstreamState};
-use std::time::Duration;
+use crate::source::ports::Figures;
+use std::time::{Duration, Instant};
 
 /// Why the kernel's view is `null` everywhere.
-const NO_CENSUS: &str = "not measured by this version: tcp_states, ports, close_wait, accept_queue.depth \
-     and depth_max, and in kernel: tcp_tw_reuse, listen_overflows, listen_drops, time_wait_overflow, orphans";
+const NO_CENSUS: &str = "not measured by this version: tcp_states, close_wait, accept_queue.depth \
+     and depth_max, and in kernel: tcp_tw_reuse";
 
 impl Snapshot {
     /// The figures now. The workers go on counting meanwhile, so that two of them may be a few
     /// events apart.
     pub fn take(registry: &Registry, host: Host) -> Self {
-        let mut notes = host.notes;
+        let mut notes = host.notes.clone();
         notes.push(NO_CENSUS.to_owned());
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -32,20 +33,7 @@ impl Snapshot {
                 fds: Descriptors { used: host.descriptors, limit: registry.budget.nofile() as u64 },
                 memory_bytes: host.resident_bytes,
             },
-            kernel: Kernel {
-                somaxconn: host.somaxconn,
-                tcp_max_syn_backlog: host.tcp_max_syn_backlog,
-                local_ports: host.local_ports,
-                tcp_tw_reuse: None,
-                listen_overflows: None,
-                listen_drops: None,
-                time_wait_overflow: None,
-                orphans: None,
-                syn_queue_drops: None,
-                syn_queue_cookies: None,
-                syncookies_sent: None,
-                tcp_memory_bytes: None,
-            },
+            kernel: kernel(&host),
             listeners: registry
                 .listeners
                 .iter()
@@ -57,6 +45,27 @@ impl Snapshot {
             census: None,
             notes,
         }
+    }
+}
+
+fn kernel(host: &Host) -> Kernel {
+    Kernel {
+        somaxconn: host.somaxconn,
+        tcp_max_syn_backlog: host.tcp_max_syn_backlog,
+        local_ports: host.local_ports,
+        tcp_tw_reuse: None,
+        listen_overflows: host.tcp.listen_overflows,
+        listen_drops: host.tcp.listen_drops,
+        time_wait_overflow: host.tcp.time_wait_overflow,
+        orphans: host.tcp_sockets.orphans,
+        syn_queue_drops: host.tcp.syn_queue_drops,
+        syn_queue_cookies: host.tcp.syn_queue_cookies,
+        syncookies_sent: host.tcp.syncookies_sent,
+        tcp_memory_bytes: host
+            .tcp_sockets
+            .memory_bytes
+            .zip(host.tcp_memory_limit)
+            .map(|(used, limit)| [used, limit]),
     }
 }
 
@@ -114,7 +123,7 @@ fn upstream(state: &UpstreamState) -> Upstream {
 }
 
 fn endpoint(upstream: &UpstreamState, index: usize, state: &EndpointState) -> Endpoint {
-    let (idle_timeout, idle_timeout_from) = state.idle_timeout(&upstream.config.pool);
+    let (idle_timeout, idle_timeout_from) = state.idle_timeout_at(&upstream.config, Instant::now());
     let (opened, reused) = (state.total(|w| &w.opened_total), state.total(|w| &w.reused_total));
     let discards = |worker: &EndpointCounters, r: &DiscardReason| worker.discards.get(r.index());
     let discards = DiscardReason::ALL
@@ -150,7 +159,21 @@ fn endpoint(upstream: &UpstreamState, index: usize, state: &EndpointState) -> En
             caused_total: state.total(|w| &w.time_wait_caused_total),
             avoided_total: state.total(|w| &w.time_wait_avoided_total),
         },
-        ports: None,
+        ports: Some(state.sources.iter().map(|source| ports(&source.figures(Instant::now()))).collect()),
+    }
+}
+
+fn ports(figures: &Figures) -> Ports {
+    let tenths = |value: f64| (value * 10.0).round() / 10.0;
+    Ports {
+        source: figures.source.to_string(),
+        capacity: figures.capacity.into(),
+        used: figures.used.into(),
+        time_wait: figures.time_wait.into(),
+        free: figures.free.into(),
+        opens_per_s: tenths(figures.opens_per_s),
+        exhausts_in_s: figures.exhausts_in_s.map(tenths),
+        level: figures.level.label().to_owned(),
     }
 }
 

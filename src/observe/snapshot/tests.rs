@@ -1,7 +1,9 @@
 use super::*;
+use crate::config::nat::PROFILES;
 use crate::metrics::host::Host;
 use crate::observe::fixture;
-use crate::registry::Registry;
+use crate::registry::{IdleTimeoutFrom, Registry};
+use crate::sys::netstat::{TcpCounters, TcpSockets};
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -13,6 +15,14 @@ fn host() -> Host {
         somaxconn: Some(512),
         tcp_max_syn_backlog: Some(2048),
         local_ports: Some([32768, 60999]),
+        tcp: TcpCounters {
+            listen_overflows: Some(5),
+            listen_drops: Some(6),
+            time_wait_overflow: Some(7),
+            ..TcpCounters::default()
+        },
+        tcp_sockets: TcpSockets { orphans: Some(8), time_wait: None, memory_bytes: Some(4096) },
+        tcp_memory_limit: Some(1 << 30),
         notes: vec!["something could not be read".into()],
     }
 }
@@ -28,7 +38,8 @@ fn promised() -> Value {
         "version": "", "uptime_s": 0.0, "config": {"generation": 1, "loaded_at": ""},
         "process": {"fds": {"used": 0, "limit": 0}, "memory_bytes": 0},
         "kernel": {"somaxconn": 0, "tcp_max_syn_backlog": 0, "local_ports": [0, 0], "tcp_tw_reuse": null,
-            "listen_overflows": null, "listen_drops": null, "time_wait_overflow": null, "orphans": null},
+            "listen_overflows": 0, "listen_drops": 0, "time_wait_overflow": 0, "orphans": 0,
+            "tcp_memory_bytes": [0, 0]},
         "listeners": [{"name": "", "address": "", "protocol": "",
             "sessions": {"current": 0, "total": 0}, "requests_total": 0,
             "accept_queue": {"depth": null, "limit": 0, "depth_max": null},
@@ -41,7 +52,8 @@ fn promised() -> Value {
             "idle_timeout_s": 0.0, "idle_timeout_from": "",
             "tcp_states": null,
             "time_wait": {"caused_total": 0, "avoided_total": 0},
-            "ports": null}]}],
+            "ports": [{"source": "", "capacity": 0, "used": 0, "time_wait": 0, "free": 0,
+                "opens_per_s": 0.0, "exhausts_in_s": null, "level": ""}]}]}],
         "close_wait": null,
         "notes": [""]
     })
@@ -86,6 +98,11 @@ fn figures_are_summed_over_workers() {
     assert_eq!(endpoint["connections"], json!({"idle": 2, "leased": 1, "connecting": 0, "waiting": 0}));
     assert_eq!(endpoint["reuse_ratio"], 0.997);
     assert_eq!(endpoint["time_wait"], json!({"caused_total": 0, "avoided_total": 4}));
+    assert_eq!(
+        endpoint["ports"],
+        json!([{"source": "127.0.0.1", "capacity": 28232, "used": 3, "time_wait": 0, "free": 28229,
+            "opens_per_s": 0.0, "exhausts_in_s": null, "level": "ok"}])
+    );
     assert_eq!(stats["upstreams"][0]["endpoints"][1]["reuse_ratio"], Value::Null);
     assert_eq!(stats["process"], json!({"fds": {"used": 41, "limit": 20000}, "memory_bytes": 12_000_000}));
     assert_eq!(stats["config"]["loaded_at"], "2026-09-21T14:13:20.000Z");
@@ -145,9 +162,45 @@ fn a_snapshot_reads_back_and_ignores_what_it_does_not_know() {
 fn a_configured_idle_timeout_wins_and_a_short_hint_is_halved() {
     let registry = fixture::registry();
     let endpoint = &registry.upstreams[0].endpoints[0];
-    let mut pool = registry.upstreams[0].config.pool.clone();
-    endpoint.keep_alive_hint_ms.store(1_000, Relaxed);
-    assert_eq!(endpoint.idle_timeout(&pool).0, Duration::from_millis(500));
-    pool.idle_timeout = Some(Duration::from_secs(30));
-    assert_eq!(endpoint.idle_timeout(&pool).0, Duration::from_secs(30));
+    let mut upstream = (*registry.upstreams[0].config).clone();
+    let set = |ms| endpoint.keep_alive_hint_ms.store(ms, Relaxed);
+    set(1_000);
+    assert_eq!(endpoint.idle_timeout(&upstream), (Duration::from_millis(500), IdleTimeoutFrom::Hint));
+    upstream.pool.idle_timeout = Some(Duration::from_secs(30));
+    assert_eq!(endpoint.idle_timeout(&upstream), (Duration::from_secs(30), IdleTimeoutFrom::Configured));
+}
+
+#[test]
+fn a_nat_forgets_before_a_patient_endpoint_closes() {
+    let registry = fixture::registry();
+    let endpoint = &registry.upstreams[0].endpoints[0];
+    let mut upstream = (*registry.upstreams[0].config).clone();
+    upstream.source.nat = Some(PROFILES[0].1);
+    assert_eq!(endpoint.idle_timeout(&upstream).1, IdleTimeoutFrom::Default);
+    endpoint.keep_alive_hint_ms.store(281_000, Relaxed);
+    assert_eq!(endpoint.idle_timeout(&upstream), (Duration::from_secs(280), IdleTimeoutFrom::Hint));
+    endpoint.keep_alive_hint_ms.store(600_000, Relaxed);
+    assert_eq!(endpoint.idle_timeout(&upstream), (Duration::from_secs(280), IdleTimeoutFrom::Nat));
+    upstream.pool.idle_timeout = Some(Duration::from_secs(300));
+    assert_eq!(endpoint.idle_timeout(&upstream).1, IdleTimeoutFrom::Configured);
+}
+
+#[test]
+fn the_shortest_of_what_is_known_of_an_endpoint_holds() {
+    let registry = fixture::registry();
+    let endpoint = &registry.upstreams[0].endpoints[0];
+    let (start, age) = (Instant::now(), Duration::from_secs(10));
+    endpoint.keep_alive_hint_ms.store(15_000, Relaxed);
+    assert!(!endpoint.closed_idle(age, start));
+    assert!(endpoint.closed_idle(age, start + age), "sooner than the hint says");
+    let seen = || {
+        let stats = take(&registry);
+        let endpoint = &stats["upstreams"][0]["endpoints"][0];
+        (endpoint["idle_timeout_s"].clone(), endpoint["idle_timeout_from"].clone())
+    };
+    assert_eq!(seen(), (json!(8.0), json!("learned")));
+    endpoint.keep_alive_hint_ms.store(5_000, Relaxed);
+    assert_eq!(seen(), (json!(4.0), json!("hint")));
+    endpoint.keep_alive_hint_ms.store(15_000, Relaxed);
+    assert_eq!(seen(), (json!(14.0), json!("hint")), "what says no more than another is forgotten");
 }

@@ -1,5 +1,6 @@
 //! One worker's connections to one endpoint: what is idle, and who waits.
 
+mod idle_age;
 mod siblings;
 mod ticket;
 
@@ -17,6 +18,8 @@ use crate::pool::waiters::Waiters;
 use crate::pool::watch::WatchQueue;
 use crate::reason::DiscardReason;
 use crate::registry::EndpointState;
+use crate::source::lease::PortLease;
+use crate::source::level::Level;
 use crate::timer::Timer;
 use crate::upstream::connect::ConnectError;
 use std::cell::{Cell, RefCell};
@@ -45,11 +48,15 @@ pub struct Pool {
     /// The last question to a sibling found nothing: dial rather than ask again.
     asked_in_vain: Cell<bool>,
     last_dial_failed: Cell<bool>,
+    /// Another number for each dial: sources with equal room take turns.
+    turn: Cell<usize>,
     /// Whether this worker keeps more than its share of `max_idle`.
     over_share: Cell<bool>,
     /// What wakes the keeper, and when.
     alarm: Timer,
     alarm_at: Cell<Option<Instant>>,
+    /// When to forget some of what was learned, next.
+    forget_at: Cell<Option<Instant>>,
 }
 
 /// How long a connection that was kept warm may be in use before another is warmed in its place.
@@ -78,9 +85,11 @@ impl Pool {
             closed: Cell::new(false),
             asked_in_vain: Cell::new(false),
             last_dial_failed: Cell::new(false),
+            turn: Cell::new(worker),
             over_share: Cell::new(false),
             alarm,
             alarm_at: Cell::new(None),
+            forget_at: Cell::new(None),
         }
     }
 
@@ -115,7 +124,8 @@ impl Pool {
 
     /// The freshest idle connection that is still good; what is not is closed on the way.
     pub fn check_out(self: &Rc<Self>, now: Instant) -> Option<Lease> {
-        let connection = self.take_idle(now)?;
+        let mut connection = self.take_idle(now)?;
+        connection.life_mut().leased_at = now;
         if self.cold() > 0 {
             self.call_by(now + WARM_PATIENCE);
         }
@@ -148,20 +158,44 @@ impl Pool {
         self.waiters.borrow().waiting().saturating_sub(self.coming.get())
     }
 
-    /// A slot for a dial. [`Self::dial_ended`] must follow.
+    /// Whether one of them does not wait for a connection that comes back, and nothing is under way
+    /// for it.
+    pub fn insists(&self) -> bool {
+        self.waiters.borrow().insisting() > self.coming.get()
+    }
+
+    /// Whether a dial or a question is under way.
+    pub fn is_coming(&self) -> bool {
+        self.coming.get() > 0
+    }
+
+    /// A slot for a dial, if the level of the ports is `most` or below. [`Self::dial_ended`] must
+    /// follow.
     ///
     /// # Errors
     /// When there is none.
-    pub fn begin_dial(&self) -> Result<OpenSlot, NoSlot> {
+    pub fn begin_dial(&self, most: Level, now: Instant) -> Result<OpenSlot, NoSlot> {
         let max = self.upstream.pool.max_connections;
-        let slot = OpenSlot::take(&self.endpoint, &self.budget, &self.handover, max)?;
+        let port = || self.take_port(most, now);
+        let slot = OpenSlot::take(&self.endpoint, &self.budget, &self.handover, max, port)?;
         self.coming.set(self.coming.get() + 1);
         transition(self.counters(), State::Absent, State::Connecting);
         Ok(slot)
     }
 
+    /// A port to dial from, if the level is `most` or below.
+    ///
+    /// # Errors
+    /// The level for which there is none.
+    pub fn take_port(&self, most: Level, now: Instant) -> Result<PortLease, Level> {
+        let turn = self.turn.get();
+        self.turn.set(turn.wrapping_add(1));
+        PortLease::take(&self.endpoint.sources, turn, most, now)
+    }
+
     /// A dial ended: the connection goes to whoever waits, or is kept; an error goes to a waiter
-    /// that nothing else is under way for.
+    /// that nothing else is under way for. Where ports were wanting, [`Self::fail_one`] is left to
+    /// whoever provides: something may come back.
     pub fn dial_ended(self: &Rc<Self>, result: Result<(tokio::net::TcpStream, Life), ConnectError>) {
         self.coming.set(self.coming.get() - 1);
         self.last_dial_failed.set(result.is_err());
@@ -173,7 +207,7 @@ impl Pool {
             }
             Err(error) => {
                 transition(self.counters(), State::Connecting, State::Absent);
-                if self.unprovided() > 0 {
+                if self.unprovided() > 0 && error.unavailable().is_none() {
                     self.fail_one(error);
                 }
             }
@@ -196,13 +230,14 @@ impl Pool {
         for key in self.watches.take() {
             let verdict = self.idle.borrow().get(key).map(|connection| connection.watch_idle(key));
             if let Some(Quiet::No(reason)) = verdict {
-                self.evict(key, reason);
+                self.evict(key, reason, now);
             }
         }
     }
 
     /// Closes what has been idle for too long; returns when to look again.
     pub fn expire(&self, now: Instant) -> Option<Instant> {
+        self.forget_idle(now);
         loop {
             let expires = self.first_expiry()?;
             if expires > now {
@@ -250,7 +285,7 @@ impl Pool {
 
     /// How long an idle connection is kept.
     pub fn idle_timeout(&self) -> Duration {
-        self.endpoint.idle_timeout(&self.upstream.pool).0
+        self.endpoint.idle_timeout(&self.upstream).0
     }
 
     fn take_idle(&self, now: Instant) -> Option<Connection> {
@@ -264,7 +299,7 @@ impl Pool {
             }
             match reason {
                 None => return Some(connection),
-                Some(reason) => self.drop_idle(connection, reason),
+                Some(reason) => self.drop_disturbed(connection, reason, now),
             }
         }
         None
@@ -287,12 +322,13 @@ impl Pool {
     /// is kept, if there is room. One that was used may have been closed right behind its response.
     /// One just dialled is given away as it is: where the server speaks first, its first bytes belong
     /// to whoever waits.
-    fn place(self: &Rc<Self>, connection: Connection, now: Instant) {
+    fn place(self: &Rc<Self>, mut connection: Connection, now: Instant) {
         let key = self.idle.borrow().next_key();
         let was_used = connection.life().uses > 0;
         if was_used && let Quiet::No(reason) = connection.watch_idle(key) {
             return self.drop_idle(connection, reason);
         }
+        connection.life_mut().leased_at = now;
         let given = self.waiters.borrow_mut().give(Ok(connection));
         self.publish();
         let Err(Ok(connection)) = given else { return };
@@ -306,15 +342,14 @@ impl Pool {
         } else if self.closed.get() {
             self.drop_idle(connection, DiscardReason::Drain);
         } else if self.has_room() {
-            self.keep(connection, now);
+            self.keep(connection);
         } else {
             self.drop_idle(connection, DiscardReason::PoolFull);
         }
     }
 
     /// Keeps a connection that is watched as the next key.
-    fn keep(&self, mut connection: Connection, now: Instant) {
-        connection.life_mut().idle_since = now;
+    fn keep(&self, connection: Connection) {
         self.idle.borrow_mut().push(connection);
         self.note_share();
         if let Some(at) = self.first_expiry() {
@@ -323,19 +358,25 @@ impl Pool {
     }
 
     /// Wakes the keeper at this time, if nothing does so before.
-    fn call_by(&self, at: Instant) {
+    pub fn call_by(&self, at: Instant) {
         if self.alarm_at.get().is_none_or(|alarm| at < alarm) {
             self.alarm.set(at);
             self.alarm_at.set(Some(at));
         }
     }
 
-    fn evict(&self, key: usize, reason: DiscardReason) {
+    fn evict(&self, key: usize, reason: DiscardReason, now: Instant) {
         let evicted = self.idle.borrow_mut().remove(key);
         self.note_share();
         if let Some(connection) = evicted {
-            self.drop_idle(connection, reason);
+            self.drop_disturbed(connection, reason, now);
         }
+    }
+
+    /// Closes a connection that something happened to while it was idle.
+    fn drop_disturbed(&self, connection: Connection, reason: DiscardReason, now: Instant) {
+        self.closed_in_pool(connection.life(), reason, now);
+        self.drop_idle(connection, reason);
     }
 
     fn drop_idle(&self, connection: Connection, reason: DiscardReason) {

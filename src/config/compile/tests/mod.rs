@@ -3,7 +3,9 @@
 use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::config::load::{Loaded, parse_str};
 
+mod lints;
 mod model;
+mod source;
 mod structure;
 mod values;
 

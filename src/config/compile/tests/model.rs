@@ -15,7 +15,7 @@ const fn secs(seconds: u64) -> Duration {
 fn the_smallest_file_is_a_complete_configuration() {
     let text = "[[listener]]\nbind = \"127.0.0.1:8080\"\nupstream = \"app\"\n\n\
                 [[upstream]]\nname = \"app\"\nendpoints = [\"127.0.0.1:3000\"]\n";
-    let Loaded { config, warnings } = loaded(text);
+    let Loaded { config, warnings, .. } = loaded(text);
     assert_eq!(warnings, []);
     assert!(config.runtime.workers >= 1);
     assert_eq!(config.runtime.shutdown_timeout, secs(30));
@@ -125,6 +125,7 @@ tcp_keepalive = { idle = "7s", interval = "8s" }
 [[listener]]
 bind = "127.0.0.1:2"
 upstream = "a"
+client_fin = "abort"
 socket = { linger = "reset", tcp_keepalive = "off" }
 timeout = { header = "9s", idle = "10s", body = "11s" }
 limit = { header_bytes = "4KiB", headers = 12, body_bytes = 13 }
@@ -133,7 +134,7 @@ name = "a"
 balance = "hash"
 hash_key = "header:X-User"
 endpoints = [{ address = "192.0.2.1:14", weight = 15 }]
-source.addresses = ["192.0.2.16"]
+source = { addresses = ["192.0.2.16"], ports = "1-65535", refuse_percent = 59 }
 passive = { failures = 17, retry_after = "18m" }
 socket = { no_delay = false, user_timeout = "19ms", tcp_keepalive = "off", close = "reset" }
 timeout = { connect = "20s", response_header = "21s", body = "22s", half_close = "23s" }
@@ -155,7 +156,7 @@ pool.max_connections = 30
 
 #[test]
 fn every_key_of_the_process_reaches_the_model() {
-    let Loaded { config, warnings } = loaded(EVERY_KEY);
+    let Loaded { config, warnings, .. } = loaded(EVERY_KEY);
     assert_eq!(warnings, []);
     assert_eq!(config.runtime, Runtime { workers: 3, shutdown_timeout: Duration::ZERO });
     assert_eq!(config.admin.listen, AdminListen::Unix("/run/millpond.sock".into()));
@@ -193,6 +194,7 @@ fn every_key_of_a_listener_reaches_the_model() {
     assert_eq!((idle, half_close, linger), (secs(3600), secs(3), secs(4)), "tcp is idle for an hour");
     assert_eq!((tcp.limit.connections, tcp.limit.connections_per_client), (5, 2));
     assert_eq!((http.socket.linger, http.socket.tcp_keepalive), (Linger::Reset, None));
+    assert_eq!((tcp.client_fin, http.client_fin), (ClientFin::Finish, ClientFin::Abort));
     let ListenerTimeout { header, idle, body, .. } = http.timeout;
     assert_eq!((header, idle, body), (secs(9), secs(10), secs(11)));
     let ListenerLimit { header_bytes, headers, target_bytes, body_bytes, .. } = http.limit;
@@ -209,7 +211,15 @@ fn every_key_of_an_upstream_reaches_the_model() {
     let [a, b] = config.upstreams.as_slice() else { panic!("two upstreams") };
     assert_eq!(a.balance, Balance::Hash(HashKey::Header("x-user".into())));
     assert_eq!(a.endpoints, [Endpoint { address: "192.0.2.1:14".parse().unwrap(), weight: 15 }]);
-    assert_eq!(a.source.addresses, ["192.0.2.16".parse::<std::net::IpAddr>().unwrap()]);
+    let source = Source {
+        addresses: vec!["192.0.2.16".parse().unwrap()],
+        ports: Some(1..=65535),
+        warn_percent: 59,
+        reuse_only_percent: 59,
+        refuse_percent: 59,
+        nat: None,
+    };
+    assert_eq!(a.source, source, "what comes before refuse_percent follows it");
     let minutes = secs(18 * 60);
     let passive = Passive { failures: 17, retry_after: minutes, retry_after_max: minutes };
     assert_eq!(a.passive, passive, "the longest is no shorter than the first");

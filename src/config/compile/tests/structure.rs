@@ -20,8 +20,12 @@ fn an_unknown_key_is_named_with_what_was_meant() {
             "remove it, or write one of name, balance",
         ),
         (":10: upstream.app.timeout.conect: unknown", "[upstream.timeout]\nconect = \"1s\"", "write connect"),
-        (":10: upstream.app.source.ports: unknown", "[upstream.source]\nports = \"auto\"", "addresses"),
-        (":10: upstream.app.source.nat: unknown", "[upstream.source]\nnat = \"none\"", "addresses"),
+        (":10: upstream.app.source.port: unknown", "[upstream.source]\nport = \"auto\"", "write ports"),
+        (
+            ":10: upstream.app.source.nat.idle_time: unknown",
+            "[upstream.source]\nnat = { ports = 1, idle_timeout = \"9s\", time_wait = \"9s\", idle_time = 1 }",
+            "write idle_timeout",
+        ),
         (":10: admin.token: unknown key", "[admin]\ntoken = \"/t\"", "write token_file"),
         (
             ":9: \"a b\\n\": unknown key \"a b\\n\"",
@@ -163,9 +167,11 @@ fn what_has_no_effect_is_a_warning() {
         "limit.headers",
         "limit.target_bytes",
         "limit.body_bytes",
+        "client_fin",
     ];
     for key in keys {
         let value = match key {
+            "client_fin" => "\"finish\"",
             _ if key.starts_with("timeout") => "\"5s\"",
             "limit.headers" => "5",
             _ => "2048",

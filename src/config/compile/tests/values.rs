@@ -82,6 +82,36 @@ const WRONG: &[(&str, &str, &str, &str)] = &[
         "remove",
     ),
     (
+        "upstream.app.source.ports",
+        "[upstream.source]\nports = 20000",
+        "20000 is not a range of ports",
+        "\"20000-40000\", or \"auto\"",
+    ),
+    (
+        "upstream.app.source.warn_percent",
+        "[upstream.source]\nwarn_percent = 0",
+        "0 is out of range",
+        "from 1 to 100",
+    ),
+    (
+        "upstream.app.source.refuse_percent",
+        "[upstream.source]\nrefuse_percent = 101",
+        "101 is out of range",
+        "from 1 to 100",
+    ),
+    (
+        "upstream.app.source.warn_percent",
+        "[upstream.source]\nwarn_percent = 76",
+        "76 % is reached only after reuse_only_percent (75 %)",
+        "write 75 or less, or more for reuse_only_percent",
+    ),
+    (
+        "upstream.app.source.reuse_only_percent",
+        "[upstream.source]\nreuse_only_percent = 86",
+        "86 % is reached only after refuse_percent (85 %)",
+        "write 85 or less, or more for refuse_percent",
+    ),
+    (
         "upstream.app.timeout.connect",
         "[upstream.timeout]\nconnect = \"0ms\"",
         "\"0ms\" is out of range",
@@ -160,6 +190,8 @@ const WRONG_IN_LISTENER: &[(&str, &str, &str, &str)] = &[
     ("bind", "\nbind = \":80\"", "\":80\" is not an IP address and a port", "write \"0.0.0.0:80\""),
     ("bind", "\nbind = []", "it listens nowhere", "write bind"),
     ("bind[1]", "\nbind = [\"127.0.0.1:1\", \"[::1]\"]", "\"[::1]\" is not an IP address", "and a port"),
+    ("client_fin", "\nclient_fin = \"finnish\"", "\"finnish\" is not known here", "write \"finish\""),
+    ("client_fin", "\nclient_fin = false", "false is not known", "write \"finish\" or \"abort\""),
     ("socket.reuse_port", "[listener.socket]\nreuse_port = 1", "1 is not a flag", "true or false"),
     (
         "socket.linger",
