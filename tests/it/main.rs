@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod admin;
 mod balancing;
 mod cli;
 mod forwarding;
@@ -43,6 +44,7 @@ fn main() {
         tcp::tests(),
         life::tests(),
         cli::tests(),
+        admin::tests(),
         real::tests(),
     ]
     .into_iter()

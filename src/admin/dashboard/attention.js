@@ -57,11 +57,13 @@ function shortened(all) {
   return shown;
 }
 
-const within = (recent) => (recent.span >= 59 ? "in the last minute" : `in the last ${plural(Math.round(recent.span), "second")}`);
+const within = (recent) =>
+  recent.span >= 59 ? "in the last minute" : `in the last ${plural(Math.round(recent.span), "second")}`;
 
 function endpoints(recent) {
   return recent.now.snapshot.upstreams.flatMap((upstream) =>
-    upstream.endpoints.map((endpoint) => ({ upstream, endpoint, key: endpointKey(upstream, endpoint) })));
+    upstream.endpoints.map((endpoint) => ({ upstream, endpoint, key: endpointKey(upstream, endpoint) })),
+  );
 }
 
 const nameOf = ({ upstream, endpoint }) => `${endpoint.address} of ${upstream.name}`;
@@ -69,12 +71,17 @@ const nameOf = ({ upstream, endpoint }) => `${endpoint.address} of ${upstream.na
 function draining({ now }) {
   if (!now.snapshot.draining) return [];
   const left = sum(now.snapshot.listeners.map((listener) => listener.sessions.current));
-  return [{
-    severity: "watch", kind: "drain", key: "drain", target: "listeners",
-    title: "This instance is draining",
-    detail: `It takes no new clients; ${plural(left, "session")} left.`,
-    help: "It ends when they are done, or after runtime.shutdown_timeout.",
-  }];
+  return [
+    {
+      severity: "watch",
+      kind: "drain",
+      key: "drain",
+      target: "listeners",
+      title: "This instance is draining",
+      detail: `It takes no new clients; ${plural(left, "session")} left.`,
+      help: "It ends when they are done, or after runtime.shutdown_timeout.",
+    },
+  ];
 }
 
 const LEVELS = {
@@ -84,18 +91,28 @@ const LEVELS = {
 };
 
 function ports(recent) {
-  return endpoints(recent).flatMap((one) => (one.endpoint.ports ?? []).flatMap((ports) => {
-    const soon = ports.exhausts_in_s !== null && ports.exhausts_in_s < SOON_S;
-    if (ports.level === "ok" && !soon) return [];
-    const [severity, title] = LEVELS[ports.level] ?? ["watch", "Source ports will be scarce soon"];
-    const end = ports.exhausts_in_s === null ? "" : `, none left in ${duration(ports.exhausts_in_s)}`;
-    return [{
-      severity, kind: "ports", key: `ports ${one.key} ${ports.source}`, target: "ports", subject: `e ${one.key}`, title,
-      detail: `${ports.source} to ${nameOf(one)}: ${count(ports.free)} of ${count(ports.capacity)} free, ` +
-        `${count(ports.time_wait)} in TIME_WAIT, ${rate(ports.opens_per_s)} opened a second${end}.`,
-      help: "Fewer new connections help at once (is reuse low?), then more source addresses, then a wider ip_local_port_range.",
-    }];
-  }));
+  return endpoints(recent).flatMap((one) =>
+    (one.endpoint.ports ?? []).flatMap((ports) => {
+      const soon = ports.exhausts_in_s !== null && ports.exhausts_in_s < SOON_S;
+      if (ports.level === "ok" && !soon) return [];
+      const [severity, title] = LEVELS[ports.level] ?? ["watch", "Source ports will be scarce soon"];
+      const end = ports.exhausts_in_s === null ? "" : `, none left in ${duration(ports.exhausts_in_s)}`;
+      return [
+        {
+          severity,
+          kind: "ports",
+          key: `ports ${one.key} ${ports.source}`,
+          target: "ports",
+          subject: `e ${one.key}`,
+          title,
+          detail:
+            `${ports.source} to ${nameOf(one)}: ${count(ports.free)} of ${count(ports.capacity)} free, ` +
+            `${count(ports.time_wait)} in TIME_WAIT, ${rate(ports.opens_per_s)} opened a second${end}.`,
+          help: "Fewer new connections help at once (is reuse low?), then more source addresses, then a wider ip_local_port_range.",
+        },
+      ];
+    }),
+  );
 }
 
 function closeWait({ now }) {
@@ -103,31 +120,45 @@ function closeWait({ now }) {
   if (!found?.count) return [];
   const bad = found.oldest_s >= CLOSE_WAIT_OLD_S || found.count >= CLOSE_WAIT_MANY;
   const owners = [...new Set(found.sockets.map((socket) => socket.name))].slice(0, 3).join(", ");
-  return [{
-    severity: bad ? "act" : "watch", kind: "close_wait", key: "close_wait", target: "close-wait",
-    title: "Connections are in CLOSE_WAIT",
-    detail: `${plural(found.count, "connection")} whose peer has closed, the oldest for ${duration(found.oldest_s)}` +
-      `${owners ? `; of ${owners}` : ""}.`,
-    help: "Something holds them open here. The list has the owner of each and what it waits for.",
-  }];
+  return [
+    {
+      severity: bad ? "act" : "watch",
+      kind: "close_wait",
+      key: "close_wait",
+      target: "close-wait",
+      title: "Connections are in CLOSE_WAIT",
+      detail:
+        `${plural(found.count, "connection")} whose peer has closed, the oldest for ${duration(found.oldest_s)}` +
+        `${owners ? `; of ${owners}` : ""}.`,
+      help: "Something holds them open here. The list has the owner of each and what it waits for.",
+    },
+  ];
 }
 
 function queues(recent) {
   const found = recent.now.snapshot.listeners.flatMap((listener) => {
     const { depth, limit } = listener.accept_queue;
     if (depth === null || !limit || depth / limit < QUEUE_NEAR) return [];
-    return [{
-      severity: depth / limit >= QUEUE_FULL ? "act" : "watch", kind: "queue", key: `queue ${listenerKey(listener)}`,
-      target: "listeners", subject: `l ${listenerKey(listener)}`,
-      title: "An accept queue is filling",
-      detail: `${listener.name} at ${listener.address}: ${count(depth)} of ${count(limit)} wait to be accepted.`,
-      help: "The workers do not keep up, or the backlog is too short for the bursts that come.",
-    }];
+    return [
+      {
+        severity: depth / limit >= QUEUE_FULL ? "act" : "watch",
+        kind: "queue",
+        key: `queue ${listenerKey(listener)}`,
+        target: "listeners",
+        subject: `l ${listenerKey(listener)}`,
+        title: "An accept queue is filling",
+        detail: `${listener.name} at ${listener.address}: ${count(depth)} of ${count(limit)} wait to be accepted.`,
+        help: "The workers do not keep up, or the backlog is too short for the bursts that come.",
+      },
+    ];
   });
   const overflows = recent.growth((moment) => moment.snapshot.kernel.listen_overflows);
   if (overflows) {
     found.unshift({
-      severity: "act", kind: "overflow", key: "overflow", target: "kernel",
+      severity: "act",
+      kind: "overflow",
+      key: "overflow",
+      target: "kernel",
       title: "Accept queues overflow on this host",
       detail: `${plural(overflows, "connection")} did not fit ${within(recent)}; their clients wait and try again.`,
       help: "Raise net.core.somaxconn and listener.socket.backlog, or add workers.",
@@ -141,10 +172,14 @@ function health(recent) {
     const down = upstream.endpoints.filter((endpoint) => endpoint.health === "down");
     const none = down.length === upstream.endpoints.length;
     return down.map((endpoint) => ({
-      severity: none ? "act" : "watch", kind: `down ${upstream.name}`, key: `down ${endpointKey(upstream, endpoint)}`,
-      target: "endpoints", subject: `e ${endpointKey(upstream, endpoint)}`,
+      severity: none ? "act" : "watch",
+      kind: `down ${upstream.name}`,
+      key: `down ${endpointKey(upstream, endpoint)}`,
+      target: "endpoints",
+      subject: `e ${endpointKey(upstream, endpoint)}`,
       title: none ? `No endpoint of ${upstream.name} is up` : "An endpoint is down",
-      detail: `${endpoint.address} of ${upstream.name} does not accept connections; ` +
+      detail:
+        `${endpoint.address} of ${upstream.name} does not accept connections; ` +
         `${count(upstream.endpoints.length - down.length)} of ${count(upstream.endpoints.length)} are up.`,
       help: "It is tried again, less and less often.",
     }));
@@ -157,18 +192,32 @@ function errors(recent) {
     const [local, remote] = [of("local_errors_total"), of("connect_errors_total")];
     const finding = { target: "endpoints", subject: `e ${one.key}` };
     return [
-      ...(local ? [{
-        ...finding, severity: "act", kind: "local", key: `local ${one.key}`,
-        title: "This host lacks something to open connections",
-        detail: `${plural(local, "connect")} to ${nameOf(one)} failed for want of ports, descriptors or memory ${within(recent)}.`,
-        help: "Look at the source ports and the budgets below.",
-      }] : []),
-      ...(remote && one.endpoint.health !== "down" ? [{
-        ...finding, severity: "watch", kind: "connect", key: `connect ${one.key}`,
-        title: "Connects fail",
-        detail: `${plural(remote, "connect")} to ${nameOf(one)} failed ${within(recent)}.`,
-        help: "It refused, did not answer in time, or cannot be reached.",
-      }] : []),
+      ...(local
+        ? [
+            {
+              ...finding,
+              severity: "act",
+              kind: "local",
+              key: `local ${one.key}`,
+              title: "This host lacks something to open connections",
+              detail: `${plural(local, "connect")} to ${nameOf(one)} failed for want of ports, descriptors or memory ${within(recent)}.`,
+              help: "Look at the source ports and the budgets below.",
+            },
+          ]
+        : []),
+      ...(remote && one.endpoint.health !== "down"
+        ? [
+            {
+              ...finding,
+              severity: "watch",
+              kind: "connect",
+              key: `connect ${one.key}`,
+              title: "Connects fail",
+              detail: `${plural(remote, "connect")} to ${nameOf(one)} failed ${within(recent)}.`,
+              help: "It refused, did not answer in time, or cannot be reached.",
+            },
+          ]
+        : []),
     ];
   });
 }
@@ -181,55 +230,89 @@ function rejects(recent) {
       .filter(([, growth]) => growth)
       .sort(([, one], [, other]) => other - one);
     if (!grown.length) return [];
-    const reasons = grown.slice(0, 3).map(([reason, growth]) => `${reason} ${count(growth)}`).join(", ");
-    return [{
-      severity: "watch", kind: "rejects", key: `rejects ${key}`, target: "listeners", subject: `l ${key}`,
-      title: "Requests are refused or answered with an error of our own",
-      detail: `${listener.name}: ${count(sum(grown.map(([, growth]) => growth)))} ${within(recent)} (${reasons}).`,
-      help: "docs/REASONS.md says what each reason means.",
-    }];
+    const reasons = grown
+      .slice(0, 3)
+      .map(([reason, growth]) => `${reason} ${count(growth)}`)
+      .join(", ");
+    return [
+      {
+        severity: "watch",
+        kind: "rejects",
+        key: `rejects ${key}`,
+        target: "listeners",
+        subject: `l ${key}`,
+        title: "Requests are refused or answered with an error of our own",
+        detail: `${listener.name}: ${count(sum(grown.map(([, growth]) => growth)))} ${within(recent)} (${reasons}).`,
+        help: "docs/REASONS.md says what each reason means.",
+      },
+    ];
   });
 }
 
 function waiting(recent) {
-  return endpoints(recent).filter((one) => one.endpoint.connections.waiting > 0).map((one) => ({
-    severity: "watch", kind: "waiting", key: `waiting ${one.key}`, target: "endpoints", subject: `e ${one.key}`,
-    title: "Requests wait for a connection",
-    detail: `${plural(one.endpoint.connections.waiting, "request")} for ${nameOf(one)}, with ` +
-      `${count(one.endpoint.connections.leased)} connections in use.`,
-    help: "The endpoint is slow, or pool.max_connections is too small for it.",
-  }));
+  return endpoints(recent)
+    .filter((one) => one.endpoint.connections.waiting > 0)
+    .map((one) => ({
+      severity: "watch",
+      kind: "waiting",
+      key: `waiting ${one.key}`,
+      target: "endpoints",
+      subject: `e ${one.key}`,
+      title: "Requests wait for a connection",
+      detail:
+        `${plural(one.endpoint.connections.waiting, "request")} for ${nameOf(one)}, with ` +
+        `${count(one.endpoint.connections.leased)} connections in use.`,
+      help: "The endpoint is slow, or pool.max_connections is too small for it.",
+    }));
 }
 
 function poorReuse(recent) {
   const names = pooled(recent.now.snapshot);
-  return endpoints(recent).filter((one) => names.has(one.upstream.name)).flatMap((one) => {
-    const of = (field) => recent.growth((moment) => moment.endpoints.get(one.key)?.[field]);
-    const [opened, reused] = [of("opened_total"), of("reused_total")];
-    const part = reuse(opened, reused);
-    if (part === null || opened + reused < LEASES_MIN || part >= REUSE_LOW) return [];
-    return [{
-      severity: "watch", kind: "reuse", key: `reuse ${one.key}`, target: "endpoints", subject: `e ${one.key}`,
-      title: "Connections are hardly reused",
-      detail: `${nameOf(one)}: ${percent(part)} of ${count(opened + reused)} leases ${within(recent)}; ${count(opened)} were opened.`,
-      help: "Does it answer with Connection: close, or close idle connections early? Its discards in /stats say why each ended.",
-    }];
-  });
+  return endpoints(recent)
+    .filter((one) => names.has(one.upstream.name))
+    .flatMap((one) => {
+      const of = (field) => recent.growth((moment) => moment.endpoints.get(one.key)?.[field]);
+      const [opened, reused] = [of("opened_total"), of("reused_total")];
+      const part = reuse(opened, reused);
+      if (part === null || opened + reused < LEASES_MIN || part >= REUSE_LOW) return [];
+      return [
+        {
+          severity: "watch",
+          kind: "reuse",
+          key: `reuse ${one.key}`,
+          target: "endpoints",
+          subject: `e ${one.key}`,
+          title: "Connections are hardly reused",
+          detail: `${nameOf(one)}: ${percent(part)} of ${count(opened + reused)} leases ${within(recent)}; ${count(opened)} were opened.`,
+          help: "Does it answer with Connection: close, or close idle connections early? Its discards in /stats say why each ended.",
+        },
+      ];
+    });
 }
 
 function budgets({ now }) {
-  const found = (now.snapshot.budgets ?? []).filter((budget) => budget.level !== "ok").map((budget) => ({
-    severity: budget.level === "critical" ? "act" : "watch", kind: "budget", key: `budget ${budget.name}`, target: "budgets",
-    title: `Little is left of: ${budget.name}`,
-    detail: `${count(budget.used)} of ${count(budget.limit)} taken` +
-      `${budget.exhausts_in_s === null ? "" : `, none left in ${duration(budget.exhausts_in_s)}`}.`,
-    help: "Raise the limit, or have fewer connections open.",
-  }));
+  const found = (now.snapshot.budgets ?? [])
+    .filter((budget) => budget.level !== "ok")
+    .map((budget) => ({
+      severity: budget.level === "critical" ? "act" : "watch",
+      kind: "budget",
+      key: `budget ${budget.name}`,
+      target: "budgets",
+      title: `Little is left of: ${budget.name}`,
+      detail:
+        `${count(budget.used)} of ${count(budget.limit)} taken` +
+        `${budget.exhausts_in_s === null ? "" : `, none left in ${duration(budget.exhausts_in_s)}`}.`,
+      help: "Raise the limit, or have fewer connections open.",
+    }));
   const { used, limit } = now.snapshot.process.fds;
   if (!now.snapshot.budgets?.length && used !== null && used / limit >= FULL) {
     found.push({
-      severity: "act", kind: "budget", key: "budget descriptors", target: "budgets",
-      title: "Little is left of: descriptors", detail: `${count(used)} of ${count(limit)} taken.`,
+      severity: "act",
+      kind: "budget",
+      key: "budget descriptors",
+      target: "budgets",
+      title: "Little is left of: descriptors",
+      detail: `${count(used)} of ${count(limit)} taken.`,
       help: "Raise RLIMIT_NOFILE, or have fewer connections open.",
     });
   }
@@ -237,23 +320,48 @@ function budgets({ now }) {
 }
 
 const COUNTERS = [
-  ["time_wait_overflow", "TIME_WAIT sockets were thrown away", "net.ipv4.tcp_max_tw_buckets is too small for this host."],
-  ["syn_queue_drops", "SYNs were dropped, as a queue of half-open connections was full", "Raise net.ipv4.tcp_max_syn_backlog and the backlog."],
-  ["syn_queue_cookies", "SYNs were answered with cookies, as a queue was full", "A flood of SYNs, or a backlog that is too short."],
+  [
+    "time_wait_overflow",
+    "TIME_WAIT sockets were thrown away",
+    "net.ipv4.tcp_max_tw_buckets is too small for this host.",
+  ],
+  [
+    "syn_queue_drops",
+    "SYNs were dropped, as a queue of half-open connections was full",
+    "Raise net.ipv4.tcp_max_syn_backlog and the backlog.",
+  ],
+  [
+    "syn_queue_cookies",
+    "SYNs were answered with cookies, as a queue was full",
+    "A flood of SYNs, or a backlog that is too short.",
+  ],
 ];
 
 function kernel(recent) {
   const found = COUNTERS.flatMap(([field, title, help]) => {
     const growth = recent.growth((moment) => moment.snapshot.kernel[field]);
-    return growth ? [{
-      severity: "watch", kind: field, key: field, target: "kernel", title: `On this host, ${title}`,
-      detail: `${count(growth)} ${within(recent)}.`, help,
-    }] : [];
+    return growth
+      ? [
+          {
+            severity: "watch",
+            kind: field,
+            key: field,
+            target: "kernel",
+            title: `On this host, ${title}`,
+            detail: `${count(growth)} ${within(recent)}.`,
+            help,
+          },
+        ]
+      : [];
   });
   const memory = recent.now.snapshot.kernel.tcp_memory_bytes;
   if (memory && memory[1] && memory[0] / memory[1] >= FULL) {
     found.push({
-      severity: "act", kind: "memory", key: "memory", target: "kernel", title: "The kernel is short of memory for TCP",
+      severity: "act",
+      kind: "memory",
+      key: "memory",
+      target: "kernel",
+      title: "The kernel is short of memory for TCP",
       detail: `${percent(memory[0] / memory[1])} of net.ipv4.tcp_mem is used; beyond it connections are dropped.`,
       help: "Raise net.ipv4.tcp_mem, or have fewer slow connections with full buffers.",
     });
@@ -265,10 +373,17 @@ function kernel(recent) {
 function census({ now }) {
   const found = now.snapshot.census;
   if (!found || found.age_s <= Math.max(3 * found.interval_s, 10)) return [];
-  return [{
-    severity: "watch", kind: "census", key: "census", target: "notes", title: "The kernel's view is old",
-    detail: `TCP states, ports and queues are from ${duration(found.age_s)} ago.`, help: "The notes may say why.",
-  }];
+  return [
+    {
+      severity: "watch",
+      kind: "census",
+      key: "census",
+      target: "notes",
+      title: "The kernel's view is old",
+      detail: `TCP states, ports and queues are from ${duration(found.age_s)} ago.`,
+      help: "The notes may say why.",
+    },
+  ];
 }
 
 /** What cannot be judged, because it is not known. */

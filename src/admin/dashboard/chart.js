@@ -33,7 +33,11 @@ const largest = (columns) => Math.max(0, ...columns.flat().filter((value) => val
 /** A line without a scale, for a cell: { element, update(times, values, words) }. */
 export function sparkline() {
   const line = svg("path");
-  const element = svg("svg", { class: "spark", viewBox: "0 -2 120 28", preserveAspectRatio: "none", role: "img" }, line);
+  const element = svg(
+    "svg",
+    { class: "spark", viewBox: "0 -2 120 28", preserveAspectRatio: "none", role: "img" },
+    line,
+  );
   const update = (times, values, words) => {
     const top = largest([values]);
     attribute(line, "d", path(times, values, top, 120, 24));
@@ -49,16 +53,25 @@ export function sparkline() {
 export function chart(title, format, names) {
   const paths = names.map((_, at) => svg("path", { class: `line line-${at}` }));
   const cursor = svg("path", { class: "cursor" });
-  const drawing = svg("svg", { viewBox: "0 -3 300 86", preserveAspectRatio: "none", role: "img", "aria-label": title },
-    svg("path", { class: "grid", d: "M0 0H300M0 40H300M0 80H300" }), ...paths, cursor);
+  const drawing = svg(
+    "svg",
+    { viewBox: "0 -3 300 86", preserveAspectRatio: "none", role: "img", "aria-label": title },
+    svg("path", { class: "grid", d: "M0 0H300M0 40H300M0 80H300" }),
+    ...paths,
+    cursor,
+  );
   const values = names.map(() => h("span", { class: "value" }, NONE));
   const legend = names.map((name, at) =>
-    h("li", null, h("span", { class: `key line-${at}`, "aria-hidden": "true" }), `${name} `, values[at]));
+    h("li", null, h("span", { class: `key line-${at}`, "aria-hidden": "true" }), `${name} `, values[at]),
+  );
   const [scale, when] = [h("span"), h("span", null, "now")];
-  const element = h("figure", null,
+  const element = h(
+    "figure",
+    null,
     h("figcaption", null, h("strong", null, title), " ", h("ul", { class: "legend" }, ...legend)),
     h("div", { class: "plot" }, drawing),
-    h("p", { class: "axis", "aria-hidden": "true" }, h("span", null, "15 min ago"), scale, when));
+    h("p", { class: "axis", "aria-hidden": "true" }, h("span", null, "15 min ago"), scale, when),
+  );
   const shown = { times: [], columns: names.map(() => []), at: null };
 
   const point = () => {

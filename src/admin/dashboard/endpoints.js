@@ -10,7 +10,11 @@ const BAD = ["watch", "act"];
 
 /** An item is { upstream, endpoint, key, recent, history, most, isPooled }. */
 const columns = (choose) => [
-  chooser(({ key }) => `e ${key}`, ({ endpoint }) => [endpoint.address, endpoint.weight === 1 ? "" : `weight ${endpoint.weight}`], choose),
+  chooser(
+    ({ key }) => `e ${key}`,
+    ({ endpoint }) => [endpoint.address, endpoint.weight === 1 ? "" : `weight ${endpoint.weight}`],
+    choose,
+  ),
   {
     make: badge,
     show: (element, { endpoint }) => {
@@ -20,19 +24,26 @@ const columns = (choose) => [
   },
   {
     make: bar(["leased", "idle", "connecting"]),
-    show: (parts, { endpoint: { connections: c }, most }) => showBar(parts, [c.leased, c.idle, c.connecting], most),
+    show: (parts, { endpoint: { connections: c }, most }) =>
+      showBar(parts, [c.leased, c.idle, c.connecting], most),
   },
   number(({ endpoint }) => count(endpoint.connections.leased)),
   number(({ endpoint }) => count(endpoint.connections.idle)),
   number(({ endpoint }) => count(endpoint.connections.connecting)),
   flagged(({ endpoint }) => endpoint.connections.waiting),
-  number(({ recent, key, isPooled }) => (isPooled ? percent(reuse(growth(recent, key, "opened_total"), growth(recent, key, "reused_total"))) : "")),
+  number(({ recent, key, isPooled }) =>
+    isPooled ? percent(reuse(growth(recent, key, "opened_total"), growth(recent, key, "reused_total"))) : "",
+  ),
   number(({ recent, key }) => rate(opened(recent, key))),
   flagged(({ recent, key }) => failed(recent, key)),
   number(({ endpoint }) => count(inState(endpoint.tcp_states, "time_wait"))),
   flagged(({ endpoint }) => inState(endpoint.tcp_states, "close_wait")),
   {
-    make: (cell) => ({ parts: bar(["used", "time-wait"])(cell), words: cell.appendChild(h("span", { class: "detail" })), level: badge(cell) }),
+    make: (cell) => ({
+      parts: bar(["used", "time-wait"])(cell),
+      words: cell.appendChild(h("span", { class: "detail" })),
+      level: badge(cell),
+    }),
     show: ({ parts, words, level }, { endpoint }) => {
       const ports = worstPorts(endpoint);
       showBar(parts, ports ? [ports.used, ports.time_wait] : [0, 0], ports?.capacity ?? 0);
@@ -52,9 +63,14 @@ const failed = (recent, key) =>
 /** How bad it is, for the order: greater is worse. */
 function badness({ endpoint, recent, key }) {
   const level = BAD.indexOf(LEVELS[worstPorts(endpoint)?.level]?.[0]) + 1;
-  return (endpoint.health === "up" ? 0 : 8) + 2 * level + (failed(recent, key) ? 2 : 0) +
-    (endpoint.connections.waiting ? 2 : 0) + (inState(endpoint.tcp_states, "close_wait") ? 1 : 0) +
-    (severityOf("time_wait", 1, { snapshot: recent.now.snapshot, endpoints: [endpoint] }) ? 1 : 0);
+  return (
+    (endpoint.health === "up" ? 0 : 8) +
+    2 * level +
+    (failed(recent, key) ? 2 : 0) +
+    (endpoint.connections.waiting ? 2 : 0) +
+    (inState(endpoint.tcp_states, "close_wait") ? 1 : 0) +
+    (severityOf("time_wait", 1, { snapshot: recent.now.snapshot, endpoints: [endpoint] }) ? 1 : 0)
+  );
 }
 
 const busy = ({ endpoint: { connections: c } }) => c.leased + c.idle + c.connecting;
@@ -71,17 +87,35 @@ export function endpoints(recent, history, choose) {
   const wanted = $("filter").value.trim().toLowerCase();
   const order = ORDERS[$("order").value];
   let [total, shown] = [0, 0];
-  const most = Math.max(1, ...recent.now.snapshot.upstreams.flatMap((upstream) => upstream.endpoints.map((endpoint) => busy({ endpoint }))));
+  const most = Math.max(
+    1,
+    ...recent.now.snapshot.upstreams.flatMap((upstream) =>
+      upstream.endpoints.map((endpoint) => busy({ endpoint })),
+    ),
+  );
   const names = pooled(recent.now.snapshot);
   const groups = recent.now.snapshot.upstreams.map((upstream) => {
-    const all = upstream.endpoints.map((endpoint) => ({ upstream, endpoint, key: endpointKey(upstream, endpoint), recent, history, most, isPooled: names.has(upstream.name) }));
+    const all = upstream.endpoints.map((endpoint) => ({
+      upstream,
+      endpoint,
+      key: endpointKey(upstream, endpoint),
+      recent,
+      history,
+      most,
+      isPooled: names.has(upstream.name),
+    }));
     const items = all.filter(({ key }) => key.toLowerCase().includes(wanted));
     if (order) items.sort(order);
     total += all.length;
     shown += items.length;
     return { upstream, items };
   });
-  keep($("endpoint-table"), groups.filter(({ items }) => items.length > 0), ({ upstream }) => upstream.name, body);
+  keep(
+    $("endpoint-table"),
+    groups.filter(({ items }) => items.length > 0),
+    ({ upstream }) => upstream.name,
+    body,
+  );
   text($("endpoint-count"), wanted ? `${count(shown)} of ${count(total)}` : "");
 }
 
@@ -93,8 +127,16 @@ function body() {
   const rows = new RowsAfter(element.firstChild);
   const update = ({ upstream, items }) => {
     const up = upstream.endpoints.filter((endpoint) => endpoint.health === "up").length;
-    text(title, `${upstream.name}: ${upstream.balance}, ${count(up)} of ${count(upstream.endpoints.length)} up`);
-    keep(rows, items, ({ key }) => key, () => row(endpointRow));
+    text(
+      title,
+      `${upstream.name}: ${upstream.balance}, ${count(up)} of ${count(upstream.endpoints.length)} up`,
+    );
+    keep(
+      rows,
+      items,
+      ({ key }) => key,
+      () => row(endpointRow),
+    );
   };
   return { element, update };
 }

@@ -13,8 +13,10 @@ import * as tables from "./tables.js";
 import * as tiles from "./tiles.js";
 
 const TOKEN = "millpond-token";
+/** Figures of this age are not shown as if they were new, whatever the stream says. */
+const OLD_MS = 5000;
 
-let recent = new Recent();
+const recent = new Recent();
 const history = new History();
 /** When the last snapshot came; null before the first. */
 let shownAt = null;
@@ -30,7 +32,12 @@ function snapshot(value) {
   shownAt = Date.now();
   render();
   document.body.classList.remove("waiting");
-  history.refresh((path) => stream.get(path)).then((news) => news && renderHistory(), () => {});
+  history
+    .refresh((path) => stream.get(path))
+    .then(
+      (news) => news && renderHistory(),
+      () => {},
+    );
 }
 
 function render() {
@@ -74,7 +81,12 @@ function attention(list) {
   const acute = list.filter(({ severity }) => severity === "act").length;
   show($("attention-none"), list.length === 0);
   const unknown = unknowns(recent).join(", ");
-  text($("attention-none"), unknown ? `✓ Nothing that is known needs attention. Not known: ${unknown}.` : "✓ Nothing needs attention.");
+  text(
+    $("attention-none"),
+    unknown
+      ? `✓ Nothing that is known needs attention. Not known: ${unknown}.`
+      : "✓ Nothing needs attention.",
+  );
   show($("attention-list"), list.length > 0);
   keep($("attention-list"), list, ({ key }) => key, finding);
   const keys = list.map(({ key }) => key).join("\n");
@@ -87,7 +99,12 @@ function attention(list) {
 }
 
 function finding() {
-  const [badge, title, detail, help] = [h("span"), h("strong"), h("span", { class: "what" }), h("span", { class: "muted" })];
+  const [badge, title, detail, help] = [
+    h("span"),
+    h("strong"),
+    h("span", { class: "what" }),
+    h("span", { class: "muted" }),
+  ];
   const link = h("a");
   const element = h("li", null, badge, h("p", null, title, " ", detail, " ", help, " ", link));
   let current = null;
@@ -126,7 +143,9 @@ const CHIPS = {
 function state(name, details = {}) {
   // While it tries again, what is known of the loss stays on the page.
   if (name === "connecting" && link.state !== "live" && link.state !== "connecting") return;
-  if (name !== link.state) link = { state: name, since: Date.now() };
+  // And while nobody answers after an end, that is still why.
+  const isSame = name === link.state || (name === "lost" && link.state === "ended");
+  if (!isSame) link = { state: name, since: Date.now() };
   link.next = details.seconds === undefined ? null : Date.now() + details.seconds * 1000;
   if (name === "refused") askForToken(details.tried);
   showLink();
@@ -137,7 +156,8 @@ function showLink() {
   text($("connection"), CHIPS[shown]);
   attribute($("connection"), "class", `chip ${shown}`);
   const broken = ["lost", "full", "ended", "paused"].includes(shown);
-  document.body.classList.toggle("stale", broken && shownAt !== null);
+  const isOld = shownAt !== null && Date.now() - shownAt > OLD_MS;
+  document.body.classList.toggle("stale", isOld || (broken && shownAt !== null));
   show($("banner"), broken);
   if (!broken) {
     text($("banner-text"), "");
@@ -145,15 +165,23 @@ function showLink() {
   }
   const since = shownAt ?? link.since;
   const what = {
-    lost: shownAt ? `The connection to millpond was lost at ${time(link.since)}.` : "millpond does not answer.",
+    lost: shownAt
+      ? `The connection to millpond was lost at ${time(link.since)}.`
+      : "millpond does not answer.",
     full: "Too many dashboards are open: the server lets no more listen.",
     ended: `millpond ended at ${time(link.since)}.`,
     paused: "Paused.",
   }[shown];
   text($("banner-text"), shownAt ? `${what} All figures are of ${time(since)}.` : what);
-  const next = link.next === null || paused ? "" : ` Next try in ${plural(Math.max(0, Math.ceil((link.next - Date.now()) / 1000)), "second")}.`;
-  text($("banner-since"), `${shownAt ? `They are ${duration(Math.max(1, Math.round((Date.now() - since) / 1000)))} old.` : ""}${next}`);
+  const age = duration(Math.max(1, Math.round((Date.now() - since) / 1000)));
+  text($("banner-since"), `${shownAt ? `They are ${age} old.` : ""}${nextTry()}`);
   text($("retry"), paused ? "Go on" : "Try now");
+}
+
+function nextTry() {
+  if (link.next === null || paused) return "";
+  const seconds = Math.ceil((link.next - Date.now()) / 1000);
+  return seconds > 0 ? ` Next try in ${plural(seconds, "second")}.` : " Trying now.";
 }
 
 function setPaused(value) {

@@ -35,7 +35,10 @@ export class Recent {
     this.#moments = this.#moments.filter((one, index, all) => {
       const age = moment.at - one.at;
       const next = all[index + 1];
-      return age <= SHORT + 1 || (age <= MINUTE + SHORT && (!next || index === 0 || one.at - all[index - 1].at >= SHORT - 1));
+      return (
+        age <= SHORT + 1 ||
+        (age <= MINUTE + SHORT && (!next || index === 0 || one.at - all[index - 1].at >= SHORT - 1))
+      );
     });
     this.now = moment;
     this.short = this.#before(SHORT);

@@ -11,18 +11,17 @@ const STATES = [
   ["syn_sent", "SYN-SENT", 600, 215, "we connect, nothing has come back"],
   ["syn_recv", "SYN-RECEIVED", 120, 215, "a client connects, its ACK is awaited"],
   ["established", "ESTABLISHED", 360, 300, "open both ways"],
-  ["fin_wait1", "FIN-WAIT-1", 120, 395, "we closed, the peer has not acknowledged it"],
-  ["fin_wait2", "FIN-WAIT-2", 120, 490, "we closed, the peer has not yet"],
+  ["fin_wait1", "FIN-WAIT-1", 120, 395, "we closed, no ACK of it yet"],
+  ["fin_wait2", "FIN-WAIT-2", 120, 490, "we closed, the peer has not"],
   ["closing", "CLOSING", 360, 490, "both closed at once"],
-  ["time_wait", "TIME-WAIT", 360, 592, "over; the port rests for a minute"],
+  ["time_wait", "TIME-WAIT", 360, 592, "over, the port rests a minute"],
   ["close_wait", "CLOSE-WAIT", 600, 395, "the peer closed, we have not"],
-  ["last_ack", "LAST-ACK", 600, 490, "both closed, our FIN is not acknowledged"],
+  ["last_ack", "LAST-ACK", 600, 490, "both closed, no ACK of our FIN yet"],
   ["closed", "CLOSED", 360, 40, "no connection"],
   ["end", "CLOSED", 600, 592, ""],
 ];
 /** In which there are no sockets to count. */
 const UNCOUNTED = ["closed", "end"];
-const SEVERITY = { watch: "watch", act: "act" };
 
 const boxes = new Map();
 
@@ -32,11 +31,15 @@ export function draw() {
     const small = UNCOUNTED.includes(state);
     const number = svg("text", { x, y: y + 18, class: "count" });
     const mark = svg("text", { x: x + 66, y: y - 10, class: "mark" });
-    const box = svg("g", { class: "state" },
+    const box = svg(
+      "g",
+      { class: "state" },
       svg("rect", { x: x - 75, y: y - 27, width: 150, height: 54, rx: 8 }),
       svg("rect", { x: x - 71, y: y - 23, width: 142, height: 46, rx: 5, class: "inner" }),
       svg("text", { x, y: small ? y + 5 : y - 7, class: "name" }, name),
-      number, mark);
+      number,
+      mark,
+    );
     $("boxes").append(box);
     boxes.set(state, { box, number, mark });
   }
@@ -51,7 +54,12 @@ export function show(shown) {
   });
   for (const { state, number, severity } of counted) paint(boxes.get(state), state, number, severity);
   const rows = counted.filter(({ state }) => !UNCOUNTED.includes(state));
-  keep($("state-table").tBodies[0], rows, ({ state }) => state, () => row(COLUMNS));
+  keep(
+    $("state-table").tBodies[0],
+    rows,
+    ({ state }) => state,
+    () => row(COLUMNS),
+  );
 }
 
 /** A socket that listens is in the figures only if the kernel's view has it. */
@@ -79,7 +87,7 @@ const COLUMNS = [
     show: ({ badge, meaning }, { severity, meaning: words }) => {
       badge.hidden = severity === null;
       attribute(badge, "class", `badge ${severity ?? ""}`);
-      text(badge, SEVERITY[severity] ?? "");
+      text(badge, severity ?? "");
       text(meaning, words);
     },
   },

@@ -43,7 +43,11 @@ export class Stream {
 
   /** Any other resource, with the token. */
   async get(path) {
-    const response = await fetch(path, { headers: this.#headers(), cache: "no-store", signal: this.#abort?.signal });
+    const response = await fetch(path, {
+      headers: this.#headers(),
+      cache: "no-store",
+      signal: this.#abort?.signal,
+    });
     if (!response.ok) throw new Error(`${path}: ${response.status}`);
     return response.json();
   }
@@ -54,18 +58,21 @@ export class Stream {
 
   async #run(abort) {
     this.#on.state("connecting");
-    const response = await this.#timed(abort, fetch("/events", {
-      headers: { accept: "text/event-stream", ...this.#headers() },
-      cache: "no-store",
-      signal: abort.signal,
-    }));
+    const response = await this.#timed(
+      fetch("/events", {
+        headers: { accept: "text/event-stream", ...this.#headers() },
+        cache: "no-store",
+        signal: abort.signal,
+      }),
+    );
     if (response.status === 401) return this.#on.state("refused", { tried: this.token !== null });
-    if (response.status === 503) return this.#again(abort, "full", Number(response.headers.get("retry-after")) || 10);
+    if (response.status === 503)
+      return this.#again(abort, "full", Number(response.headers.get("retry-after")) || 10);
     if (!response.ok) throw new Error(`the answer is ${response.status}`);
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     let rest = "";
     for (;;) {
-      const { done, value } = await this.#timed(abort, reader.read());
+      const { done, value } = await this.#timed(reader.read());
       if (done) throw new Error("the stream has ended");
       const events = (rest + value).split("\n\n");
       rest = events.pop();
@@ -91,7 +98,7 @@ export class Stream {
   }
 
   /** A connection can be open and dead. */
-  async #timed(abort, promise) {
+  async #timed(promise) {
     let timer;
     const late = new Promise((_, reject) => {
       timer = setTimeout(() => reject(new Error("nothing has come for a while")), STALLED_MS);

@@ -8,14 +8,52 @@ import { show as showStates } from "./states.js";
 
 const LISTENER_CHARTS = [
   ["Sessions", count, [["open", "sessions"]]],
-  ["A second", rate, [["requests", "requests_per_s"], ["accepted", "accepts_per_s"], ["refused", "rejects_per_s"]]],
-  ["Closing", count, [["TIME_WAIT", "time_wait"], ["CLOSE_WAIT", "close_wait"]]],
+  [
+    "A second",
+    rate,
+    [
+      ["requests", "requests_per_s"],
+      ["accepted", "accepts_per_s"],
+      ["refused", "rejects_per_s"],
+    ],
+  ],
+  [
+    "Closing",
+    count,
+    [
+      ["TIME_WAIT", "time_wait"],
+      ["CLOSE_WAIT", "close_wait"],
+    ],
+  ],
   ["Accept queue", count, [["waiting", "accept_queue"]]],
 ];
 const ENDPOINT_CHARTS = [
-  ["Connections", count, [["leased", "leased"], ["idle", "idle"], ["waiting requests", "waiting"]]],
-  ["A second", rate, [["reused", "reuses_per_s"], ["opened", "opens_per_s"], ["failed", "errors_per_s"]]],
-  ["Closing", count, [["TIME_WAIT", "time_wait"], ["CLOSE_WAIT", "close_wait"]]],
+  [
+    "Connections",
+    count,
+    [
+      ["leased", "leased"],
+      ["idle", "idle"],
+      ["waiting requests", "waiting"],
+    ],
+  ],
+  [
+    "A second",
+    rate,
+    [
+      ["reused", "reuses_per_s"],
+      ["opened", "opens_per_s"],
+      ["failed", "errors_per_s"],
+    ],
+  ],
+  [
+    "Closing",
+    count,
+    [
+      ["TIME_WAIT", "time_wait"],
+      ["CLOSE_WAIT", "close_wait"],
+    ],
+  ],
   ["Ports free", count, [["free", "ports_free"]]],
 ];
 
@@ -52,9 +90,16 @@ export function show(snapshot) {
     { key: "all", name: "all connections" },
     { key: "l", name: "all clients" },
     { key: "e", name: "all endpoints" },
-    ...snapshot.listeners.map((one) => ({ key: `l ${listenerKey(one)}`, name: `clients of ${one.name} at ${one.address}` })),
-    ...snapshot.upstreams.flatMap((upstream) => upstream.endpoints.map((one) => (
-      { key: `e ${endpointKey(upstream, one)}`, name: `endpoint ${one.address} of ${upstream.name}` }))),
+    ...snapshot.listeners.map((one) => ({
+      key: `l ${listenerKey(one)}`,
+      name: `clients of ${one.name} at ${one.address}`,
+    })),
+    ...snapshot.upstreams.flatMap((upstream) =>
+      upstream.endpoints.map((one) => ({
+        key: `e ${endpointKey(upstream, one)}`,
+        name: `endpoint ${one.address} of ${upstream.name}`,
+      })),
+    ),
   ];
   const option = ({ key }) => {
     const element = h("option", { value: key });
@@ -68,38 +113,63 @@ export function show(snapshot) {
   text($("subject-name"), options.find(({ key }) => key === chosen).name);
   showStates({
     snapshot,
-    listeners: snapshot.listeners.filter((one) => chosen === "all" || chosen === "l" || chosen === `l ${listenerKey(one)}`),
-    endpoints: snapshot.upstreams.flatMap((upstream) => upstream.endpoints.filter((one) =>
-      chosen === "all" || chosen === "e" || chosen === `e ${endpointKey(upstream, one)}`)),
+    listeners: snapshot.listeners.filter(
+      (one) => chosen === "all" || chosen === "l" || chosen === `l ${listenerKey(one)}`,
+    ),
+    endpoints: snapshot.upstreams.flatMap((upstream) =>
+      upstream.endpoints.filter(
+        (one) => chosen === "all" || chosen === "e" || chosen === `e ${endpointKey(upstream, one)}`,
+      ),
+    ),
   });
 }
 
 /** Which charts belong to the choice: [title, format, [[name, series, column]]]. */
 function specifications() {
-  const of = (series, list) => list.map(([title, format, lines]) =>
-    [title, format, lines.map(([name, column]) => [name, series, column])]);
+  const of = (series, list) =>
+    list.map(([title, format, lines]) => [
+      title,
+      format,
+      lines.map(([name, column]) => [name, series, column]),
+    ]);
   if (chosen === "all") {
     const [sessions, clients] = of("l", LISTENER_CHARTS);
     const [connections, opened] = of("e", ENDPOINT_CHARTS);
     return [
-      ["Clients: sessions", ...sessions.slice(1)], ["Clients: a second", ...clients.slice(1)],
-      ["Endpoints: connections", ...connections.slice(1)], ["Endpoints: a second", ...opened.slice(1)],
+      ["Clients: sessions", ...sessions.slice(1)],
+      ["Clients: a second", ...clients.slice(1)],
+      ["Endpoints: connections", ...connections.slice(1)],
+      ["Endpoints: a second", ...opened.slice(1)],
     ];
   }
   const list = chosen.startsWith("l") ? LISTENER_CHARTS : ENDPOINT_CHARTS;
   return of(chosen, list).map(([title, format, lines]) =>
-    (chosen === "e" && title === "Ports free" ? ["Ports free, where fewest are", format, lines] : [title, format, lines]));
+    chosen === "e" && title === "Ports free"
+      ? ["Ports free, where fewest are", format, lines]
+      : [title, format, lines],
+  );
 }
 
 function build() {
-  charts = specifications().map(([title, format, lines]) =>
-    ({ title, format, lines, ...chart(title, format, lines.map(([name]) => name)) }));
+  charts = specifications().map(([title, format, lines]) => ({
+    title,
+    format,
+    lines,
+    ...chart(
+      title,
+      format,
+      lines.map(([name]) => name),
+    ),
+  }));
   $("charts").replaceChildren(...charts.map(({ element }) => element));
 }
 
 /** Draws the charts of what is chosen, and their table where it is open. */
 export function showHistory(history) {
-  const drawn = charts.map((one) => ({ ...one, columns: one.lines.map(([, series, column]) => history.column(series, column)) }));
+  const drawn = charts.map((one) => ({
+    ...one,
+    columns: one.lines.map(([, series, column]) => history.column(series, column)),
+  }));
   for (const { update, columns } of drawn) update(history.times, columns);
   if ($("chart-details").open) showTable(history, drawn);
 }
@@ -107,11 +177,22 @@ export function showHistory(history) {
 /** One row a minute, the last first. */
 function showTable(history, drawn) {
   const table = $("chart-table");
-  const minutes = history.times.flatMap((time, at) => (at % 12 === (history.times.length - 1) % 12 ? [at] : [])).reverse();
+  const minutes = history.times
+    .flatMap((time, at) => (at % 12 === (history.times.length - 1) % 12 ? [at] : []))
+    .reverse();
   const cell = (value) => h("td", { class: "number" }, value);
-  const heads = drawn.flatMap(({ title, lines }) => lines.map(([name]) => h("th", { scope: "col", class: "number" }, `${title}: ${name}`)));
+  const heads = drawn.flatMap(({ title, lines }) =>
+    lines.map(([name]) => h("th", { scope: "col", class: "number" }, `${title}: ${name}`)),
+  );
   table.tHead.replaceChildren(h("tr", null, h("th", { scope: "col" }, "time"), ...heads));
-  table.tBodies[0].replaceChildren(...minutes.map((at) => h("tr", null,
-    h("th", { scope: "row" }, hourAndMinute(history.times[at])),
-    ...drawn.flatMap(({ format, columns }) => columns.map((column) => cell(format(column[at])))))));
+  table.tBodies[0].replaceChildren(
+    ...minutes.map((at) =>
+      h(
+        "tr",
+        null,
+        h("th", { scope: "row" }, hourAndMinute(history.times[at])),
+        ...drawn.flatMap(({ format, columns }) => columns.map((column) => cell(format(column[at])))),
+      ),
+    ),
+  );
 }

@@ -16,14 +16,28 @@ const listenerColumns = (choose) => {
   };
   const rejects = (listener) => sum(Object.values(listener.rejects));
   return [
-    chooser(({ key }) => `l ${key}`, ({ listener }) => [listener.name, listener.name === listener.address ? listener.protocol : `${listener.address} ${listener.protocol}`], choose),
+    chooser(
+      ({ key }) => `l ${key}`,
+      ({ listener }) => [
+        listener.name,
+        listener.name === listener.address ? listener.protocol : `${listener.address} ${listener.protocol}`,
+      ],
+      choose,
+    ),
     plain(({ listener }) => listener.upstream ?? NONE),
     number(({ listener }) => count(listener.sessions.current)),
     number((item) => rate(growth(item, (listener) => listener.sessions.total))),
-    number((item) => (item.listener.protocol === "tcp" ? "" : rate(growth(item, (listener) => listener.requests_total)))),
-    flagged(({ recent, key }) => recent.growth((moment) => moment.listeners.get(key) && rejects(moment.listeners.get(key)))),
+    number((item) =>
+      item.listener.protocol === "tcp" ? "" : rate(growth(item, (listener) => listener.requests_total)),
+    ),
+    flagged(({ recent, key }) =>
+      recent.growth((moment) => moment.listeners.get(key) && rejects(moment.listeners.get(key))),
+    ),
     {
-      make: (cell) => ({ parts: bar(["used"])(cell), words: cell.appendChild(h("span", { class: "detail" })) }),
+      make: (cell) => ({
+        parts: bar(["used"])(cell),
+        words: cell.appendChild(h("span", { class: "detail" })),
+      }),
       show: ({ parts, words }, { listener: { accept_queue: queue } }) => {
         showBar(parts, [queue.depth], queue.limit);
         text(words, ` ${count(queue.depth)} of ${count(queue.limit)}, at most ${count(queue.depth_max)}`);
@@ -39,8 +53,18 @@ let listenerRow;
 
 export function listeners(recent, history, choose) {
   listenerRow ??= listenerColumns(choose);
-  const items = recent.now.snapshot.listeners.map((listener) => ({ listener, key: listenerKey(listener), recent, history }));
-  keep($("listener-table").tBodies[0], items, ({ key }) => key, () => row(listenerRow));
+  const items = recent.now.snapshot.listeners.map((listener) => ({
+    listener,
+    key: listenerKey(listener),
+    recent,
+    history,
+  }));
+  keep(
+    $("listener-table").tBodies[0],
+    items,
+    ({ key }) => key,
+    () => row(listenerRow),
+  );
 }
 
 const PORTS = [
@@ -56,18 +80,32 @@ const PORTS = [
   number(({ ports }) => count(ports.capacity)),
   number(({ ports }) => rate(ports.opens_per_s)),
   plain(({ ports }) => (ports.exhausts_in_s === null ? "not within 1 h" : duration(ports.exhausts_in_s))),
-  { make: badge, show: (element, { ports }) => showBadge(element, ...(LEVELS[ports.level] ?? ["", ports.level])) },
+  {
+    make: badge,
+    show: (element, { ports }) => showBadge(element, ...(LEVELS[ports.level] ?? ["", ports.level])),
+  },
 ];
 
 export function ports({ now: { snapshot } }) {
-  const all = snapshot.upstreams.flatMap((upstream) => upstream.endpoints.flatMap((endpoint) =>
-    (endpoint.ports ?? []).map((ports) => ({ upstream, endpoint, ports, left: ports.capacity ? ports.free / ports.capacity : 0 }))));
+  const all = snapshot.upstreams.flatMap((upstream) =>
+    upstream.endpoints.flatMap((endpoint) =>
+      (endpoint.ports ?? []).map((ports) => ({
+        upstream,
+        endpoint,
+        ports,
+        left: ports.capacity ? ports.free / ports.capacity : 0,
+      })),
+    ),
+  );
   all.sort((one, other) => one.left - other.left);
   const items = all.slice(0, PORT_ROWS);
   const key = ({ upstream, endpoint, ports }) => `${upstream.name} ${endpoint.address} ${ports.source}`;
   keep($("port-table").tBodies[0], items, key, () => row(PORTS));
   const rest = all.length - items.length;
-  text($("port-rest"), all.length === 0 ? `${NONE} Not known.` : `And ${count(rest)} more, each with more left.`);
+  text(
+    $("port-rest"),
+    all.length === 0 ? `${NONE} Not known.` : `And ${count(rest)} more, each with more left.`,
+  );
   show($("port-rest"), all.length === 0 || rest > 0);
   show($("port-scroll"), all.length > 0);
 }
@@ -83,12 +121,20 @@ const CLOSE_WAIT = [
 
 export function closeWait({ now: { snapshot } }) {
   const found = snapshot.close_wait;
-  const summary = found === null ? `${NONE} Not known.`
-    : found.count === 0 ? `None: whatever a peer has closed is closed here too. ${plural(found.reaped_total, "connection")} closed by force since the start.`
-    : `${plural(found.count, "connection")}, the oldest for ${duration(found.oldest_s)}; ${count(found.reaped_total)} closed by force since the start.`;
+  const summary =
+    found === null
+      ? `${NONE} Not known.`
+      : found.count === 0
+        ? `None: whatever a peer has closed is closed here too. ${plural(found.reaped_total, "connection")} closed by force since the start.`
+        : `${plural(found.count, "connection")}, the oldest for ${duration(found.oldest_s)}; ${count(found.reaped_total)} closed by force since the start.`;
   text($("close-wait-summary"), summary);
   show($("close-wait-scroll"), Boolean(found?.sockets?.length));
-  keep($("close-wait-table").tBodies[0], found?.sockets ?? [], ({ local, peer }) => `${local} ${peer}`, () => row(CLOSE_WAIT));
+  keep(
+    $("close-wait-table").tBodies[0],
+    found?.sockets ?? [],
+    ({ local, peer }) => `${local} ${peer}`,
+    () => row(CLOSE_WAIT),
+  );
 }
 
 const BUDGETS = [
@@ -97,17 +143,35 @@ const BUDGETS = [
   number(({ used }) => count(used)),
   number(({ limit }) => count(limit)),
   number(({ per_s }) => rate(per_s)),
-  plain(({ exhausts_in_s, level }) => (level === null ? "" : exhausts_in_s === null ? "never" : duration(exhausts_in_s))),
-  { make: badge, show: (element, { level }) => showBadge(element, ...(level === null ? ["", ""] : (LEVELS[level] ?? ["", level]))) },
+  plain(({ exhausts_in_s, level }) =>
+    level === null ? "" : exhausts_in_s === null ? "never" : duration(exhausts_in_s),
+  ),
+  {
+    make: badge,
+    show: (element, { level }) =>
+      showBadge(element, ...(level === null ? ["", ""] : (LEVELS[level] ?? ["", level]))),
+  },
 ];
 
 export function budgets({ now: { snapshot } }) {
   const { fds, memory_bytes } = snapshot.process;
   const items = [...(snapshot.budgets ?? [])];
   if (!items.some(({ name }) => name === "descriptors")) {
-    items.unshift({ name: "descriptors", used: fds.used, limit: fds.limit, per_s: null, exhausts_in_s: null, level: null });
+    items.unshift({
+      name: "descriptors",
+      used: fds.used,
+      limit: fds.limit,
+      per_s: null,
+      exhausts_in_s: null,
+      level: null,
+    });
   }
-  keep($("budget-table").tBodies[0], items, ({ name }) => name, () => row(BUDGETS));
+  keep(
+    $("budget-table").tBodies[0],
+    items,
+    ({ name }) => name,
+    () => row(BUDGETS),
+  );
   text($("memory"), `Resident memory: ${bytes(memory_bytes)}.`);
 }
 
@@ -149,5 +213,10 @@ const KERNEL_COLUMNS = [
 
 export function kernel(recent) {
   const items = KERNEL.map(([name, field, counts = false]) => ({ name, field, counts, recent }));
-  keep($("kernel-table").tBodies[0], items, ({ field }) => field, () => row(KERNEL_COLUMNS));
+  keep(
+    $("kernel-table").tBodies[0],
+    items,
+    ({ field }) => field,
+    () => row(KERNEL_COLUMNS),
+  );
 }

@@ -123,6 +123,22 @@ impl Browser {
         self.post("/goog/cdp/execute", &command);
     }
 
+    /// What is seen of the page, as PNG.
+    #[track_caller]
+    pub(super) fn picture(&self) -> Vec<u8> {
+        let picture =
+            call(self.driver, "GET", &format!("/session/{}/screenshot", self.session), &Value::Null);
+        from_base64(picture.as_str().expect("a text"))
+    }
+
+    /// The inside of the window, in pixels.
+    #[track_caller]
+    pub(super) fn resize(&self, width: u32, height: u32) {
+        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        let command = json!({ "cmd": "Emulation.setDeviceMetricsOverride", "params": metrics });
+        self.post("/goog/cdp/execute", &command);
+    }
+
     /// What was written to the console since the last time, and by whom.
     #[track_caller]
     pub(super) fn console(&self) -> Vec<String> {
@@ -164,4 +180,16 @@ fn call(driver: SocketAddr, method: &str, path: &str, body: &Value) -> Value {
     let mut value: Value = serde_json::from_slice(&answer.body).unwrap_or_else(|_| panic!("{answer:?}"));
     assert_eq!(answer.status(), 200, "{method} {path} {body}: {value}");
     value["value"].take()
+}
+
+/// RFC 4648 section 4.
+fn from_base64(text: &str) -> Vec<u8> {
+    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let digit = |byte: &u8| DIGITS.iter().position(|digit| digit == byte).expect("base64") as u32;
+    let digits: Vec<u32> = text.trim_end_matches('=').as_bytes().iter().map(digit).collect();
+    let bytes = digits.chunks(4).flat_map(|four| {
+        let bits = (0..4).fold(0, |bits, at| bits << 6 | four.get(at).copied().unwrap_or(0));
+        bits.to_be_bytes()[1..four.len()].to_vec()
+    });
+    bytes.collect()
 }

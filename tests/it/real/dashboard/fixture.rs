@@ -28,17 +28,25 @@ pub(super) struct Stub {
     snapshot: Arc<Mutex<Value>>,
 }
 
+/// What grows in a snapshot, in so many seconds.
+type Growth = fn(&mut Value, f64);
+
 impl Stub {
     pub(super) fn start(snapshot: Value) -> Self {
+        Self::growing(snapshot, |_, _| {}, NO_HISTORY.to_owned())
+    }
+
+    /// The same with a past, and with a present in which something happens.
+    pub(super) fn growing(snapshot: Value, growth: Growth, history: String) -> Self {
         let snapshot = Arc::new(Mutex::new(snapshot));
         let shown = Arc::clone(&snapshot);
         let origin = Origin::start(move |conn| {
             while let Some(request) = conn.request() {
                 let path = request.start.split(' ').nth(1).expect("a target").to_owned();
                 if path == "/events" {
-                    return stream(conn, &shown);
+                    return stream(conn, &shown, growth);
                 }
-                conn.send(answer(&path));
+                conn.send(answer(&path, &history));
             }
         });
         Self { origin, snapshot }
@@ -54,12 +62,12 @@ impl Stub {
     }
 }
 
-fn answer(path: &str) -> String {
+fn answer(path: &str, history: &str) -> String {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/admin/dashboard");
     let file = path.strip_prefix("/dashboard/").unwrap_or("index.html");
     let (kind, body) = match path {
-        "/history" => ("application/json", HISTORY.to_owned()),
-        path if path.starts_with("/history?") => ("application/json", HISTORY.to_owned()),
+        "/history" => ("application/json", history.to_owned()),
+        path if path.starts_with("/history?") => ("application/json", NO_HISTORY.to_owned()),
         _ if file.ends_with(".css") => ("text/css", read(&directory, file)),
         _ if file.ends_with(".js") => ("text/javascript", read(&directory, file)),
         _ => ("text/html", read(&directory, file)),
@@ -71,16 +79,17 @@ fn read(directory: &Path, file: &str) -> String {
     std::fs::read_to_string(directory.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
-const HISTORY: &str = r#"{"interval_s":5,"kept_s":900,"times_ms":[],
+const NO_HISTORY: &str = r#"{"interval_s":5,"kept_s":900,"times_ms":[],
     "listeners":{"total":{},"each":[],"left_out":0},"endpoints":{"total":{},"each":[],"left_out":0}}"#;
 
 /// A snapshot every 200 ms, until the browser leaves. Its clock is its own.
-fn stream(conn: &mut Conn, shown: &Mutex<Value>) {
+fn stream(conn: &mut Conn, shown: &Mutex<Value>, growth: Growth) {
     conn.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\nretry: 2000\n\n");
     let browser = conn.sender();
     for tick in 0..600 {
         let mut snapshot = shown.lock().unwrap().clone();
-        snapshot["uptime_s"] = json!(1000.0 + f64::from(tick));
+        snapshot["uptime_s"] = json!(100_000.0 + f64::from(tick));
+        growth(&mut snapshot, f64::from(tick));
         let event = format!("id: {tick}\nevent: snapshot\ndata: {snapshot}\n\n");
         if (&*browser).write_all(event.as_bytes()).is_err() {
             return;

@@ -1,6 +1,7 @@
 //! The dashboard in Chromium: what it shows is what the proxy says, and it never shows old figures as
 //! new ones.
 
+mod alive;
 mod fixture;
 mod look;
 
@@ -23,7 +24,7 @@ pub(super) fn tests() -> Vec<Trial> {
         a_process_that_is_stuck_is_a_lost_connection,
         it_asks_for_the_token_and_keeps_it_in_the_tab,
     ];
-    own.into_iter().chain(fixture::tests()).chain(look::tests()).collect()
+    own.into_iter().chain(fixture::tests()).chain(look::tests()).chain(alive::tests()).collect()
 }
 
 const ENTER: char = '\u{e007}';
@@ -161,6 +162,8 @@ fn a_lost_connection_is_shown_and_found_again() {
     process.signal(Signal::TERM);
     process.wait();
     browser.wait_for_text("#banner-text", |text| text.starts_with("millpond ended at "));
+    browser.wait_for_text("#banner-since", |text| text.contains("Next try in 2 seconds"));
+    assert!(browser.text("#banner-text").starts_with("millpond ended at "), "also when nobody answers");
 
     let _process = proxy_at(admin, &origin);
     browser.run("document.getElementById('retry').click()");
