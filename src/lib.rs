@@ -15,10 +15,11 @@
 //! asks a sibling, which takes the socket out of its runtime and hands it over
 //! ([`pool::handover`]). Only when nobody has one is another connection dialled.
 //!
-//! Beside the workers, a control thread serves the [`admin`] server and ends a drain that takes too
-//! long; a thread asks the kernel once a second what it has of our sockets ([`observe::census`]); and
-//! a thread writes the access log, where there is one. The [`supervisor`] starts all of them or none.
-//! Whatever they want of a worker is a [`command`], which the worker carries out itself.
+//! Beside the workers, a control thread serves the [`admin`] server, takes snapshots of the counters
+//! for its streams and its history, and ends a drain that takes too long; a thread asks the kernel once
+//! a second what it has of our sockets ([`observe::census`]); and a thread writes the access log, where
+//! there is one. The [`supervisor`] starts all of them or none. Whatever they want of a worker is a
+//! [`command`], which the worker carries out itself.
 //!
 //! # Data path
 //!

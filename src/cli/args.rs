@@ -81,7 +81,8 @@ pub(super) enum Command {
 
     /// Print the statistics of a running instance
     #[command(after_help = "Examples:\n  millpond stats\n  millpond stats --json\n  \
-                            millpond stats --admin unix:/run/millpond/admin.sock")]
+                            millpond stats --admin unix:/run/millpond/admin.sock\n  \
+                            millpond stats --admin 192.0.2.7:9900 --token-file admin.token")]
     Stats(StatsArgs),
 
     /// Watch a running instance, full screen
@@ -174,9 +175,8 @@ pub(super) struct PlanArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct StatsArgs {
-    /// Where the admin server of the instance listens: host:port or unix:/path
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9900")]
-    pub(super) admin: AdminTarget,
+    #[command(flatten)]
+    pub(super) instance: Instance,
 
     /// Print the JSON of GET /stats as it comes
     #[arg(long)]
@@ -185,9 +185,8 @@ pub(super) struct StatsArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct TopArgs {
-    /// Where the admin server of the instance listens: host:port or unix:/path
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9900")]
-    pub(super) admin: AdminTarget,
+    #[command(flatten)]
+    pub(super) instance: Instance,
 
     /// How often to ask it, from 100ms to 1h
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
@@ -201,6 +200,18 @@ fn interval(text: &str) -> Result<Duration, String> {
     } else {
         Err("it must be from 100ms to 1h".to_owned())
     }
+}
+
+/// Which running instance is meant, and what opens its admin server.
+#[derive(Clone, Debug, ClapArgs)]
+pub(super) struct Instance {
+    /// Where the admin server of the instance listens: host:port or unix:/path
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9900")]
+    pub(super) admin: AdminTarget,
+
+    /// The file with its token, if it wants one; else MILLPOND_ADMIN_TOKEN_FILE names it
+    #[arg(long, value_name = "FILE")]
+    pub(super) token_file: Option<PathBuf>,
 }
 
 fn at_least_one(text: &str) -> Result<u32, String> {
@@ -339,7 +350,7 @@ mod tests {
     #[test]
     fn the_admin_address_is_tcp_or_unix() {
         let admin = |line| match parse(line) {
-            Ok(Command::Stats(stats)) => stats.admin,
+            Ok(Command::Stats(stats)) => stats.instance.admin,
             other => panic!("{other:?}"),
         };
         assert_eq!(admin("millpond stats"), AdminTarget::Tcp("127.0.0.1:9900".into()));
