@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 pub(crate) fn tests() -> Vec<Trial> {
     crate::trials![
         a_tcp_session_is_closed_and_the_next_served_when_ports_are_back,
+        sessions_that_their_clients_end_leave_ports_that_come_back,
         a_request_is_refused_at_once_where_nothing_can_come_back,
         a_request_waits_for_a_connection_that_can_come_back,
         a_request_that_waited_in_vain_is_refused,
@@ -28,17 +29,41 @@ const NO_REUSE_ONLY: &str = "source.reuse_only_percent = 85";
 
 fn a_tcp_session_is_closed_and_the_next_served_when_ports_are_back() {
     let gate = Gate::new();
-    let origin = origin(&gate);
+    let wait = gate.clone();
+    let origin = Origin::start(move |_| wait.wait());
     let proxy = From::new().of(Setup::tcp([origin.address()])).start();
-    let open = sessions(&proxy, 0, MOST);
+    let mut open = sessions(&proxy, 0, MOST);
     let mut refused = Client::connect(proxy.address());
     refused.expect_eof();
     eventually("it is counted", || proxy.rejects(RejectReason::SourcePorts) == 1);
     assert_eq!((level(&proxy), proxy.opened()), (Level::Refuse, MOST as u64));
+    // The endpoint closes first, and has the TIME_WAITs.
+    gate.open();
+    open.iter_mut().for_each(Client::expect_eof);
     drop(open);
     all_come_back(&proxy);
-    let _again = sessions(&proxy, 0, MOST);
-    assert_eq!((unavailable(&proxy), proxy.rejects(RejectReason::SourcePorts)), (0, 1));
+    let mut again: Vec<_> = (0..MOST).map(|_| Client::connect(proxy.address())).collect();
+    again.iter_mut().for_each(Client::expect_eof);
+    assert_eq!((proxy.opened(), unavailable(&proxy)), (2 * MOST as u64, 0));
+    assert_eq!(proxy.rejects(RejectReason::SourcePorts), 1);
+}
+
+fn sessions_that_their_clients_end_leave_ports_that_come_back() {
+    let gate = Gate::new();
+    let origin = origin(&gate);
+    let proxy = From::new().of(Setup::tcp([origin.address()])).start();
+    drop(sessions(&proxy, 0, MOST));
+    // The TIME_WAITs are here, and hold for a second on loopback.
+    all_come_back(&proxy);
+    let mut client = Client::connect(proxy.address());
+    eventually("another session is served", || {
+        client.send(GET);
+        let is_served = client.try_response().is_ok();
+        if !is_served {
+            client = Client::connect(proxy.address());
+        }
+        is_served
+    });
 }
 
 fn a_request_is_refused_at_once_where_nothing_can_come_back() {
