@@ -10,7 +10,7 @@ use crate::reason::DiscardReason;
 use crate::registry::EndpointState;
 use crate::source::lease::PortLease;
 use crate::source::level::Level;
-use crate::source::ports::Left;
+use crate::source::ports::{Left, SourcePorts};
 use crate::sys::sockopt;
 use std::io;
 use std::sync::Arc;
@@ -243,13 +243,8 @@ impl OpenSlot {
     }
 
     /// Where it is dialled from.
-    pub fn port(&self) -> &PortLease {
-        &self.port
-    }
-
-    /// Dials from another port than the one it had.
-    pub fn change_port(&mut self, port: PortLease) {
-        self.port = port;
+    pub fn source(&self) -> &SourcePorts {
+        self.port.ports()
     }
 }
 
