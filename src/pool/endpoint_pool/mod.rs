@@ -187,11 +187,7 @@ impl Pool {
         Ok(slot)
     }
 
-    /// A port to dial from, if the level is `most` or below.
-    ///
-    /// # Errors
-    /// The level for which there is none.
-    pub fn take_port(&self, most: Level, now: Instant) -> Result<PortLease, Level> {
+    fn take_port(&self, most: Level, now: Instant) -> Result<PortLease, Level> {
         let turn = self.turn.get();
         self.turn.set(turn.wrapping_add(1));
         PortLease::take(&self.endpoint.sources, turn, most, now)
