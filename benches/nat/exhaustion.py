@@ -88,12 +88,11 @@ def _conditions(result):
     before = result.cpu_per_request(0, first or 0)
     after = result.cpu_per_request(first or 0, network.TIME_WAIT_SECONDS)
     most = 100 * result.most_taken() / ports
+    begins = abs(percent - REFUSE_PERCENT) <= _TOLERANCE_PERCENT
     cost = f"{milliseconds(before)} ms, then {milliseconds(after)} ms"
     return {
         f"no failure but {refused}": tally.failed() == tally.failures[refused],
-        f"refusals begin at {REFUSE_PERCENT} % ({percent:.1f} %)": (
-            abs(percent - REFUSE_PERCENT) <= _TOLERANCE_PERCENT
-        ),
+        f"refusals begin at {REFUSE_PERCENT} % ({percent:.1f} %)": begins,
         f"ports are left at any time ({most:.1f} % taken at most)": (
             most <= REFUSE_PERCENT + _TOLERANCE_PERCENT
         ),
