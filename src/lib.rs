@@ -60,7 +60,7 @@
 //! | [`cli`] | the commands; the only place that prints |
 //!
 //! What decides is kept apart from what does I/O: [`http1`], [`upstream::balance`],
-//! [`upstream::health`], [`pool::idle`], [`pool::waiters`], [`close::policy`],
+//! [`upstream::health`], [`upstream::idle_learning`], [`pool::idle`], [`pool::waiters`], [`close::policy`],
 //! [`forward::half_close`] and [`timer::wheel`] read no clock, hold no socket and draw no random
 //! number. Time and seeds are their arguments, so that tests need neither to wait nor to hope.
 //!

@@ -8,6 +8,7 @@ use crate::metrics::counters::{Counter, EndpointCounters, Gauge, ListenerCounter
 use crate::session::ClientTable;
 use crate::source::ports::SourcePorts;
 use crate::upstream::health::Health;
+use crate::upstream::idle_learning::SharedIdleLearning;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime};
@@ -74,6 +75,8 @@ pub struct EndpointState {
     pub sources: Box<[Arc<SourcePorts>]>,
     /// The smallest `Keep-Alive: timeout=` that it announced, in milliseconds; 0: none.
     pub keep_alive_hint_ms: AtomicU32,
+    /// What it keeps idle connections for, from when it closed some.
+    pub idle_learning: SharedIdleLearning,
 }
 
 /// Where an endpoint's idle timeout comes from.
@@ -83,6 +86,8 @@ pub enum IdleTimeoutFrom {
     Configured,
     /// The endpoint's own `Keep-Alive: timeout=`.
     Hint,
+    /// When the endpoint closed idle connections, less a fifth.
+    Learned,
     /// Nothing is known: [`EndpointState::DEFAULT_IDLE_TIMEOUT`].
     Default,
     /// `source.nat`, which forgets a connection earlier than the endpoint does.
@@ -95,6 +100,7 @@ impl IdleTimeoutFrom {
         match self {
             Self::Configured => "configured",
             Self::Hint => "hint",
+            Self::Learned => "learned",
             Self::Default => "default",
             Self::Nat => "nat",
         }
@@ -128,24 +134,48 @@ impl EndpointState {
             over_share: AtomicUsize::new(0),
             sources: Box::default(),
             keep_alive_hint_ms: AtomicU32::new(0),
+            idle_learning: SharedIdleLearning::default(),
         }
     }
 
-    /// How long a pooled connection may be idle, and who says so. A hint is undercut by a second,
-    /// or by half where it is shorter than two, so that we close before the endpoint does.
+    /// How long a pooled connection may be idle, and who says so: the configuration, or else the
+    /// shortest of what is known.
     pub fn idle_timeout(&self, upstream: &model::Upstream) -> (Duration, IdleTimeoutFrom) {
         if let Some(configured) = upstream.pool.idle_timeout {
             return (configured, IdleTimeoutFrom::Configured);
         }
+        let unlearned = self.unlearned_idle_timeout();
+        let learned = self.idle_learning.timeout().map(|timeout| (timeout, IdleTimeoutFrom::Learned));
+        let nat = upstream.source.nat.map(|nat| (nat.pool_idle_max(), IdleTimeoutFrom::Nat));
+        let shorter = |one: (Duration, _), other: (Duration, _)| if other.0 < one.0 { other } else { one };
+        learned.into_iter().chain(nat).fold(unlearned, shorter)
+    }
+
+    /// The same at `now`, for what was learned is forgotten with time.
+    pub fn idle_timeout_at(&self, upstream: &model::Upstream, now: Instant) -> (Duration, IdleTimeoutFrom) {
+        self.forget_idle(now);
+        self.idle_timeout(upstream)
+    }
+
+    /// The same from the endpoint's hint alone, or by default. A hint is undercut by a second, or by
+    /// half where it is shorter than two, so that we close before the endpoint does.
+    fn unlearned_idle_timeout(&self) -> (Duration, IdleTimeoutFrom) {
         let hint = Duration::from_millis(self.keep_alive_hint_ms.load(Relaxed).into());
-        let (of_endpoint, from) = match hint.is_zero() {
+        match hint.is_zero() {
             true => (Self::DEFAULT_IDLE_TIMEOUT, IdleTimeoutFrom::Default),
             false => (hint - (hint / 2).min(Duration::from_secs(1)), IdleTimeoutFrom::Hint),
-        };
-        match upstream.source.nat.map(|nat| nat.pool_idle_max()) {
-            Some(most) if most < of_endpoint => (most, IdleTimeoutFrom::Nat),
-            _ => (of_endpoint, from),
         }
+    }
+
+    /// The endpoint closed a connection that had been idle for `age`. Whether pooled connections are to
+    /// be closed sooner from now on.
+    pub fn closed_idle(&self, age: Duration, now: Instant) -> bool {
+        self.idle_learning.closed(age, self.unlearned_idle_timeout().0, now)
+    }
+
+    /// Forgets what was learned of its idle timeout, as far as it is time to.
+    pub fn forget_idle(&self, now: Instant) {
+        self.idle_learning.forget(self.unlearned_idle_timeout().0, now);
     }
 
     /// The sum of one gauge over the workers.

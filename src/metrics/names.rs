@@ -110,6 +110,8 @@ metrics! {
         "1 while the endpoint may be chosen, 0 while it is left out because connects failed.";
     UPSTREAM_CONNECTIONS = Gauge "millpond_upstream_connections" ["upstream", "endpoint", "state"]
         "Connections to the endpoint: idle in the pool, leased to an exchange or tunnel, or connecting.";
+    UPSTREAM_IDLE_TIMEOUT = Gauge "millpond_upstream_idle_timeout_seconds" ["upstream", "endpoint"]
+        "How long a connection to the endpoint may be idle in the pool, by the configuration or by what is known of the endpoint.";
     UPSTREAM_WAITING = Gauge "millpond_upstream_waiting_requests" ["upstream", "endpoint"]
         "Requests in the queue for a connection to the endpoint.";
     UPSTREAM_OPENED = Counter "millpond_upstream_connections_opened_total" ["upstream", "endpoint"]

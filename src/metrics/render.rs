@@ -8,6 +8,7 @@ use crate::reason::{CloseReason, DiscardReason, RejectReason};
 use crate::registry::{EndpointState, ListenerState, Registry};
 use std::fmt::{Display, Write};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// The `Content-Type` of [`render`]'s text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -50,15 +51,18 @@ struct Endpoint<'a> {
     upstream: &'a str,
     address: String,
     up: bool,
+    idle_timeout: Duration,
     state: &'a EndpointState,
 }
 
 fn endpoints(registry: &Registry) -> Vec<Endpoint<'_>> {
+    let now = Instant::now();
     let all = registry.upstreams.iter().flat_map(|upstream| {
         upstream.endpoints.iter().enumerate().map(|(index, state)| Endpoint {
             upstream: &upstream.config.name,
             address: state.address.to_string(),
             up: upstream.health.is_up(index),
+            idle_timeout: state.idle_timeout_at(&upstream.config, now).0,
             state,
         })
     });
@@ -172,6 +176,10 @@ fn connections(text: &mut Text, endpoints: &[Endpoint<'_>]) {
         family.sample(&[upstream, address, "idle"], state.gauge(|w| &w.idle));
         family.sample(&[upstream, address, "leased"], state.gauge(|w| &w.leased));
         family.sample(&[upstream, address, "connecting"], state.gauge(|w| &w.connecting));
+    }
+    let mut family = text.family(names::UPSTREAM_IDLE_TIMEOUT);
+    for Endpoint { upstream, address, idle_timeout, .. } in endpoints {
+        family.sample(&[upstream, address], idle_timeout.as_secs_f64());
     }
     let mut family = text.family(names::UPSTREAM_WAITING);
     for Endpoint { upstream, address, state, .. } in endpoints {

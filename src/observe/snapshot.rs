@@ -201,7 +201,7 @@ pub struct Endpoint {
     pub local_errors_total: u64,
     /// How long a connection may be idle in the pool.
     pub idle_timeout_s: f64,
-    /// `default`, `hint`, `configured`, or `nat` where `source.nat` forgets earlier than that.
+    /// `default`, `hint`, `learned`, `configured`, or `nat` where `source.nat` forgets earlier than that.
     pub idle_timeout_from: String,
     /// Why connections were closed, by reason.
     pub discards: BTreeMap<String, u64>,

@@ -37,8 +37,10 @@ pub struct Life {
     pub retire_at: Option<Instant>,
     /// Exchanges begun on it.
     pub uses: u64,
-    /// Since when it is idle, if it is.
+    /// Since when it is idle, or was, before its lease.
     pub idle_since: Instant,
+    /// Since when it is leased, if it is.
+    pub leased_at: Instant,
     /// Held for the sake of its drop.
     _slot: OpenSlot,
 }
@@ -171,7 +173,7 @@ impl Detached {
 impl Life {
     /// The life of a connection established at `now`.
     pub fn new(slot: OpenSlot, now: Instant, connect_time: Duration, retire_at: Option<Instant>) -> Self {
-        Self { connect_time, retire_at, uses: 0, idle_since: now, _slot: slot }
+        Self { connect_time, retire_at, uses: 0, idle_since: now, leased_at: now, _slot: slot }
     }
 }
 

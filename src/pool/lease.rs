@@ -47,8 +47,9 @@ impl Lease {
 
     /// Gives the connection back: the exchange ended cleanly on both sides.
     pub fn release(mut self, now: Instant) {
-        if let Some(connection) = self.connection.take() {
+        if let Some(mut connection) = self.connection.take() {
             state::transition(self.pool.counters(), state::State::Leased, state::State::Idle);
+            connection.life_mut().idle_since = now;
             self.pool.take_back(connection, now);
         }
     }
@@ -56,6 +57,14 @@ impl Lease {
     /// How long connecting took.
     pub fn connect_time(&self) -> std::time::Duration {
         self.connection.as_ref().map(|connection| connection.life().connect_time).unwrap_or_default()
+    }
+
+    /// The endpoint closed the connection without a byte of a response, and it had been used before: it
+    /// was closed while it was idle, if that is heard at once.
+    pub fn note_stale(&self, now: Instant) {
+        if let Some(connection) = &self.connection {
+            self.pool.closed_under_lease(connection.life(), now);
+        }
     }
 
     /// Closes the connection, which was one side of a tunnel; `reset` passes on the other side's.

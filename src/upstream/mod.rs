@@ -4,3 +4,4 @@ pub mod balance;
 pub mod connect;
 pub mod group;
 pub mod health;
+pub mod idle_learning;

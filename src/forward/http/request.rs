@@ -276,6 +276,9 @@ impl Failed {
             may_retry: verdict.maybe_stale && lease.is_reused() && !response.has_byte(),
             visible: response.head().filter(|_| response.is_visible()).map(|head| head.status),
         };
+        if failed.may_retry {
+            lease.note_stale(Instant::now());
+        }
         lease.discard(verdict.discard);
         failed
     }

@@ -135,6 +135,7 @@ fn counts_are_summed_over_workers_and_addresses() {
     let idle = [endpoint[0], endpoint[1], ("state", "idle")];
     assert_eq!(value(&samples, "millpond_upstream_connections", &idle), 2.0);
     assert_eq!(value(&samples, "millpond_upstream_connections_reused_total", &endpoint), 997.0);
+    assert_eq!(value(&samples, "millpond_upstream_idle_timeout_seconds", &endpoint), 4.0);
     assert_eq!(value(&samples, "millpond_descriptors", &[("state", "other")]), 35.0);
     assert_eq!(value(&samples, "millpond_descriptors_limit", &[]), 20_000.0);
 }

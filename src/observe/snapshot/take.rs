@@ -7,7 +7,7 @@ use crate::metrics::host::Host;
 use crate::metrics::render::RESPONSE_CLASSES;
 use crate::reason::{CloseReason, DiscardReason, RejectReason};
 use crate::registry::{EndpointState, ListenerState, Registry, UpstreamState};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Why the kernel's view is `null` everywhere.
 const NO_CENSUS: &str = "not measured by this version: tcp_states, ports, close_wait, accept_queue.depth \
@@ -117,7 +117,7 @@ fn upstream(state: &UpstreamState) -> Upstream {
 }
 
 fn endpoint(upstream: &UpstreamState, index: usize, state: &EndpointState) -> Endpoint {
-    let (idle_timeout, idle_timeout_from) = state.idle_timeout(&upstream.config);
+    let (idle_timeout, idle_timeout_from) = state.idle_timeout_at(&upstream.config, Instant::now());
     let (opened, reused) = (state.total(|w| &w.opened_total), state.total(|w| &w.reused_total));
     let discards = |worker: &EndpointCounters, r: &DiscardReason| worker.discards.get(r.index());
     let discards = DiscardReason::ALL

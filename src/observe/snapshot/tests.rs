@@ -178,3 +178,23 @@ fn a_nat_forgets_before_a_patient_endpoint_closes() {
     upstream.pool.idle_timeout = Some(Duration::from_secs(300));
     assert_eq!(endpoint.idle_timeout(&upstream).1, IdleTimeoutFrom::Configured);
 }
+
+#[test]
+fn the_shortest_of_what_is_known_of_an_endpoint_holds() {
+    let registry = fixture::registry();
+    let endpoint = &registry.upstreams[0].endpoints[0];
+    let (start, age) = (Instant::now(), Duration::from_secs(10));
+    endpoint.keep_alive_hint_ms.store(15_000, Relaxed);
+    assert!(!endpoint.closed_idle(age, start));
+    assert!(endpoint.closed_idle(age, start + age), "sooner than the hint says");
+    let seen = || {
+        let stats = take(&registry);
+        let endpoint = &stats["upstreams"][0]["endpoints"][0];
+        (endpoint["idle_timeout_s"].clone(), endpoint["idle_timeout_from"].clone())
+    };
+    assert_eq!(seen(), (json!(8.0), json!("learned")));
+    endpoint.keep_alive_hint_ms.store(5_000, Relaxed);
+    assert_eq!(seen(), (json!(4.0), json!("hint")));
+    endpoint.keep_alive_hint_ms.store(15_000, Relaxed);
+    assert_eq!(seen(), (json!(14.0), json!("hint")), "what says no more than another is forgotten");
+}

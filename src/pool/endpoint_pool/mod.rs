@@ -1,5 +1,6 @@
 //! One worker's connections to one endpoint: what is idle, and who waits.
 
+mod idle_age;
 mod siblings;
 mod ticket;
 
@@ -50,6 +51,8 @@ pub struct Pool {
     /// What wakes the keeper, and when.
     alarm: Timer,
     alarm_at: Cell<Option<Instant>>,
+    /// When to forget some of what was learned, next.
+    forget_at: Cell<Option<Instant>>,
 }
 
 /// How long a connection that was kept warm may be in use before another is warmed in its place.
@@ -81,6 +84,7 @@ impl Pool {
             over_share: Cell::new(false),
             alarm,
             alarm_at: Cell::new(None),
+            forget_at: Cell::new(None),
         }
     }
 
@@ -115,7 +119,8 @@ impl Pool {
 
     /// The freshest idle connection that is still good; what is not is closed on the way.
     pub fn check_out(self: &Rc<Self>, now: Instant) -> Option<Lease> {
-        let connection = self.take_idle(now)?;
+        let mut connection = self.take_idle(now)?;
+        connection.life_mut().leased_at = now;
         if self.cold() > 0 {
             self.call_by(now + WARM_PATIENCE);
         }
@@ -196,13 +201,14 @@ impl Pool {
         for key in self.watches.take() {
             let verdict = self.idle.borrow().get(key).map(|connection| connection.watch_idle(key));
             if let Some(Quiet::No(reason)) = verdict {
-                self.evict(key, reason);
+                self.evict(key, reason, now);
             }
         }
     }
 
     /// Closes what has been idle for too long; returns when to look again.
     pub fn expire(&self, now: Instant) -> Option<Instant> {
+        self.forget_idle(now);
         loop {
             let expires = self.first_expiry()?;
             if expires > now {
@@ -264,7 +270,7 @@ impl Pool {
             }
             match reason {
                 None => return Some(connection),
-                Some(reason) => self.drop_idle(connection, reason),
+                Some(reason) => self.drop_disturbed(connection, reason, now),
             }
         }
         None
@@ -287,12 +293,13 @@ impl Pool {
     /// is kept, if there is room. One that was used may have been closed right behind its response.
     /// One just dialled is given away as it is: where the server speaks first, its first bytes belong
     /// to whoever waits.
-    fn place(self: &Rc<Self>, connection: Connection, now: Instant) {
+    fn place(self: &Rc<Self>, mut connection: Connection, now: Instant) {
         let key = self.idle.borrow().next_key();
         let was_used = connection.life().uses > 0;
         if was_used && let Quiet::No(reason) = connection.watch_idle(key) {
             return self.drop_idle(connection, reason);
         }
+        connection.life_mut().leased_at = now;
         let given = self.waiters.borrow_mut().give(Ok(connection));
         self.publish();
         let Err(Ok(connection)) = given else { return };
@@ -306,15 +313,14 @@ impl Pool {
         } else if self.closed.get() {
             self.drop_idle(connection, DiscardReason::Drain);
         } else if self.has_room() {
-            self.keep(connection, now);
+            self.keep(connection);
         } else {
             self.drop_idle(connection, DiscardReason::PoolFull);
         }
     }
 
     /// Keeps a connection that is watched as the next key.
-    fn keep(&self, mut connection: Connection, now: Instant) {
-        connection.life_mut().idle_since = now;
+    fn keep(&self, connection: Connection) {
         self.idle.borrow_mut().push(connection);
         self.note_share();
         if let Some(at) = self.first_expiry() {
@@ -330,12 +336,18 @@ impl Pool {
         }
     }
 
-    fn evict(&self, key: usize, reason: DiscardReason) {
+    fn evict(&self, key: usize, reason: DiscardReason, now: Instant) {
         let evicted = self.idle.borrow_mut().remove(key);
         self.note_share();
         if let Some(connection) = evicted {
-            self.drop_idle(connection, reason);
+            self.drop_disturbed(connection, reason, now);
         }
+    }
+
+    /// Closes a connection that something happened to while it was idle.
+    fn drop_disturbed(&self, connection: Connection, reason: DiscardReason, now: Instant) {
+        self.closed_in_pool(connection.life(), reason, now);
+        self.drop_idle(connection, reason);
     }
 
     fn drop_idle(&self, connection: Connection, reason: DiscardReason) {

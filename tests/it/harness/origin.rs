@@ -8,6 +8,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, Weak};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 /// A thread a connection, and there may be a thousand.
 const STACK: usize = 256 * 1024;
@@ -202,6 +203,18 @@ impl Conn {
         let received = Received { connection: self.number, message: message.clone() };
         self.shared.requests.lock().unwrap().push(received);
         Some(message)
+    }
+
+    /// The same, unless nothing comes for this long.
+    pub(crate) fn request_within(&mut self, time: Duration) -> Option<Message> {
+        let stream = Arc::clone(self.wire.stream());
+        stream.set_read_timeout(Some(time)).unwrap();
+        let comes = stream.peek(&mut [0]);
+        stream.set_read_timeout(None).unwrap();
+        match comes {
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => None,
+            comes => self.noted(comes).and_then(|_| self.request()),
+        }
     }
 
     /// Reads the head of a request, with its empty line.

@@ -1,6 +1,7 @@
 //! Connections to an endpoint: used again, limited, and let go of in time.
 
 mod expiry;
+mod learning;
 mod limits;
 mod reuse;
 mod stale;
@@ -10,7 +11,7 @@ use crate::harness::{Client, Proxy};
 use libtest_mimic::Trial;
 
 pub(crate) fn tests() -> Vec<Trial> {
-    [reuse::tests(), limits::tests(), expiry::tests(), stale::tests(), workers::tests()]
+    [reuse::tests(), limits::tests(), expiry::tests(), learning::tests(), stale::tests(), workers::tests()]
         .into_iter()
         .flatten()
         .collect()
