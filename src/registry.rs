@@ -6,6 +6,7 @@ use crate::budget::Budget;
 use crate::config::model;
 use crate::metrics::counters::{Counter, EndpointCounters, Gauge, ListenerCounters};
 use crate::session::ClientTable;
+use crate::source::level::Level;
 use crate::source::ports::SourcePorts;
 use crate::upstream::health::Health;
 use crate::upstream::idle_learning::SharedIdleLearning;
@@ -125,17 +126,23 @@ impl EndpointState {
     pub const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
     /// An endpoint without connections.
-    pub fn new(config: model::Endpoint, workers: usize) -> Self {
+    pub fn new(config: model::Endpoint, workers: usize, sources: Box<[Arc<SourcePorts>]>) -> Self {
         Self {
             address: EndpointAddr(config.address),
             weight: config.weight,
             workers: (0..workers).map(|_| EndpointCounters::default()).collect(),
             open: AtomicUsize::new(0),
             over_share: AtomicUsize::new(0),
-            sources: Box::default(),
+            sources,
             keep_alive_hint_ms: AtomicU32::new(0),
             idle_learning: SharedIdleLearning::default(),
         }
+    }
+
+    /// Whether a request is not dialled for at once, from whatever source, as far as is known without
+    /// looking.
+    pub fn is_short_of_ports(&self) -> bool {
+        self.sources.iter().all(|source| source.level() >= Level::ReuseOnly)
     }
 
     /// How long a pooled connection may be idle, and who says so: the configuration, or else the

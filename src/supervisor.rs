@@ -1,9 +1,11 @@
 //! Starts everything or nothing, and ends it in order: listeners first, then what runs, then the
 //! rest.
 
+mod sources;
+
 use crate::admin::{self, AdminSocket, AdminState};
 use crate::budget::Budget;
-use crate::config::model::Config;
+use crate::config::model::{Config, Endpoint};
 use crate::listener::bind::{self, BindError, Bound};
 use crate::observe::access_log::AccessLog;
 use crate::pool::handover::Handover;
@@ -12,6 +14,7 @@ use crate::sys::limits;
 use crate::upstream::group::Shared;
 use crate::upstream::health::Health;
 use crate::worker;
+use sources::Sources;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -184,11 +187,15 @@ fn registry(config: &Config, bound: Vec<Bound>, budget: Arc<Budget>) -> (Registr
         };
         sockets.push((Arc::new(state), bound.sockets));
     }
+    let mut sources = Sources::new();
     let upstreams = config.upstreams.iter().map(|config| {
-        let endpoints = config.endpoints.iter();
+        sources.check(config);
+        let endpoint = |endpoint: &Endpoint| {
+            EndpointState::new(*endpoint, workers, sources.towards(endpoint.address, config))
+        };
         Arc::new(UpstreamState {
             health: Health::new(config.endpoints.len(), &config.passive),
-            endpoints: endpoints.map(|endpoint| Arc::new(EndpointState::new(*endpoint, workers))).collect(),
+            endpoints: config.endpoints.iter().map(endpoint).map(Arc::new).collect(),
             config: Arc::clone(config),
         })
     });
@@ -292,6 +299,7 @@ fn start_control(
 
 async fn control(socket: AdminSocket, state: Arc<AdminState>, tokens: Tokens, timeout: Duration) {
     let (drain, stop, over) = (tokens.drain.clone(), tokens.stop.clone(), tokens.over.clone());
+    let registry = Arc::clone(&tokens.registry);
     let end_drain = async move {
         drain.cancelled().await;
         tokio::time::sleep(timeout).await;
@@ -305,5 +313,6 @@ async fn control(socket: AdminSocket, state: Arc<AdminState>, tokens: Tokens, ti
             }
         }
         () = end_drain => {}
+        () = sources::follow(registry) => {}
     }
 }

@@ -1,7 +1,8 @@
 //! A snapshot as a person reads it in ten seconds.
 
 use super::table::{Align, Table, count, percent};
-use crate::observe::snapshot::{Endpoint, Listener, Snapshot};
+use crate::observe::snapshot::{Endpoint, Listener, Ports, Snapshot};
+use crate::source::level::Level;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -78,6 +79,7 @@ fn upstreams(snapshot: &Snapshot) -> String {
         ("RETRIES", Align::Right),
         ("ERRORS", Align::Right),
         ("LOCAL ERRORS", Align::Right),
+        ("PORTS FREE", Align::Right),
     ]);
     for upstream in &snapshot.upstreams {
         for endpoint in &upstream.endpoints {
@@ -102,7 +104,16 @@ fn endpoint_row(upstream: &str, endpoint: &Endpoint) -> Vec<String> {
         count(endpoint.retries_total),
         count(endpoint.connect_errors_total),
         count(endpoint.local_errors_total),
+        endpoint.ports.as_deref().map_or_else(|| "?".to_owned(), ports),
     ]
+}
+
+/// Ports left from all sources to an endpoint, with the least scarce level where that is scarce.
+fn ports(ports: &[Ports]) -> String {
+    let free = count(ports.iter().map(|source| source.free).sum());
+    let rank = |level: &str| Level::ALL.iter().position(|known| known.label() == level);
+    let level = ports.iter().filter_map(|source| rank(&source.level)).min().unwrap_or(0);
+    if level == 0 { free } else { format!("{free} {}", Level::ALL[level].label()) }
 }
 
 /// The three reasons that were counted most, and how often the rest was.
@@ -146,9 +157,9 @@ web       127.0.0.1:8080  http             3        90     1,000  client_fin 80,
 web       127.0.0.1:8081  http             0         0        10  -                          -
 db        127.0.0.1:5432  tcp              0         0         0  -                          -
 
-UPSTREAM  ENDPOINT        HEALTH  IDLE  LEASED  CONNECTING  WAITING  OPENED  REUSE  RETRIES  ERRORS  LOCAL ERRORS
-app       127.0.0.1:3000  up         2       1           0        0       3  99.7%        0       0             0
-app       127.0.0.1:3001  up         0       0           0        0       0      -        0       0             0
+UPSTREAM  ENDPOINT        HEALTH  IDLE  LEASED  CONNECTING  WAITING  OPENED  REUSE  RETRIES  ERRORS  LOCAL ERRORS  PORTS FREE
+app       127.0.0.1:3000  up         2       1           0        0       3  99.7%        0       0             0      28,229
+app       127.0.0.1:3001  up         0       0           0        0       0      -        0       0             0      28,232
 
 Notes
   something is not measured
@@ -165,6 +176,16 @@ Notes
         snapshot.uptime_s = f64::NAN;
         let text = of(&snapshot);
         assert!(text.contains("draining, up 0s\ndescriptors ? of 20,000, memory ?,"), "{text}");
+    }
+
+    #[test]
+    fn ports_are_added_up_and_the_freest_source_decides() {
+        let registry = fixture::registry();
+        let host = Host::default();
+        let template = Snapshot::take(&registry, host).upstreams[0].endpoints[1].ports.clone().unwrap();
+        let of = |free, level: &str| Ports { free, level: level.into(), ..template[0].clone() };
+        assert_eq!(ports(&[of(1000, "warn"), of(500, "refuse")]), "1,500 warn");
+        assert_eq!(ports(&[of(1000, "refuse"), of(5000, "ok")]), "6,000");
     }
 
     #[test]

@@ -4,20 +4,27 @@
 use crate::pool::connection::{Life, NoSlot, OpenSlot};
 use crate::pool::{Lease, Pool, Ticket};
 use crate::reason::RejectReason;
+use crate::source::level::Level;
 use crate::timer::Timer;
 use crate::upstream::connect::{self, ConnectError, Shortage};
 use crate::upstream::group::Group;
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
 
 /// The longest time between two dials that keep `min_idle` warm: connections dialled apart expire
 /// apart, so that they are not all replaced together.
 const WARM_SPACING: Duration = Duration::from_millis(100);
-/// How long a pool rests after a failed dial before it tries to keep itself warm again.
+/// How long a pool rests after a dial that failed or could not begin before it tries to keep itself warm
+/// again.
 const WARM_RETRY: Duration = Duration::from_secs(1);
+
+/// How soon it is looked again whether ports have come back for those who wait for them.
+const PORTS_LOOK: Duration = Duration::from_millis(100);
 
 /// Why there is no connection for a request.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -43,10 +50,25 @@ impl AcquireError {
         }
     }
 
-    /// Whether another endpoint may do better.
-    pub fn is_endpoints_fault(&self) -> bool {
-        matches!(self, Self::Connect(error) if !error.is_local())
+    /// Whether another endpoint may do better: ports are counted by destination.
+    pub fn may_differ_elsewhere(&self) -> bool {
+        match self {
+            Self::Connect(error) => !error.is_local() || error.unavailable().is_some(),
+            Self::QueueFull | Self::Timeout => false,
+        }
     }
+}
+
+/// What a request or session would have, where nothing is idle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// Any connection.
+    Any,
+    /// One that nothing was sent on yet, for a request that a reused one has failed: what else is idle
+    /// may be as stale.
+    Fresh,
+    /// One to keep: for a TCP session, none comes back.
+    Own,
 }
 
 /// The pool of an endpoint, with its keeper running.
@@ -63,19 +85,30 @@ pub fn idle(group: &Rc<Group>, endpoint: usize, now: Instant) -> Option<Lease> {
     pool(group, endpoint).check_out(now)
 }
 
-/// A connection to the endpoint, as soon as there is one, where [`idle`] found none. `fresh`: one that nothing was sent on
-/// yet, for a request that a reused one has failed: what else is idle may be as stale.
+/// A connection to the endpoint, as soon as there is one, where [`idle`] found none. `last`: no other
+/// endpoint is left to try, so that it is worth waiting for one while this host has no port.
 ///
 /// # Errors
 /// See [`AcquireError`].
-pub async fn acquire(group: &Rc<Group>, endpoint: usize, fresh: bool) -> Result<Lease, AcquireError> {
+pub async fn acquire(
+    group: &Rc<Group>,
+    endpoint: usize,
+    want: Want,
+    last: bool,
+) -> Result<Lease, AcquireError> {
     let now = Instant::now();
     let pool = pool(group, endpoint);
     let mut ticket = pool.join();
-    if fresh {
-        dial_if_possible(group, endpoint, &pool);
+    if want != Want::Any {
+        ticket.insist();
     }
-    provide(group, endpoint, &pool);
+    if want == Want::Fresh {
+        dial_if_possible(group, endpoint, &pool, Level::ReuseOnly, now);
+    }
+    let short = provide(group, endpoint, &pool, now);
+    if short == Some(Level::Refuse) && (want == Want::Own || !last) {
+        return Err(no_port(&pool, last));
+    }
     // Only those for whom nothing is on its way are in the queue that is bounded.
     if pool.unprovided() > pool.config().pool.wait_queue {
         return Err(AcquireError::QueueFull);
@@ -87,7 +120,30 @@ pub async fn acquire(group: &Rc<Group>, endpoint: usize, fresh: bool) -> Result<
     };
     let timer = group.timers().timer();
     timer.set(now + patience);
+    match wait(&mut ticket, &timer).await {
+        Err(AcquireError::Timeout) if short.is_some() => {}
+        waited => return waited,
+    }
+    // Nothing came back: it is dialled for, if there is a port at all.
+    ticket.insist();
+    let now = Instant::now();
+    let short = provide(group, endpoint, &pool, now);
+    if !pool.is_coming() {
+        return match ticket.poll(&Context::from_waker(Waker::noop())) {
+            Poll::Ready(given) => given.map_err(AcquireError::from),
+            Poll::Pending => Err(short.map_or(AcquireError::Timeout, |_| no_port(&pool, true))),
+        };
+    }
+    timer.set(now + timeout.connect);
     wait(&mut ticket, &timer).await
+}
+
+/// This host has no port for the endpoint; `counted`: as that is what the request fails for.
+fn no_port(pool: &Pool, counted: bool) -> AcquireError {
+    if counted {
+        pool.counters().local_errors_total.inc();
+    }
+    AcquireError::Connect(ConnectError::Local(Shortage::SourcePorts))
 }
 
 async fn wait(ticket: &mut Ticket, timer: &Timer) -> Result<Lease, AcquireError> {
@@ -105,7 +161,10 @@ async fn wait(ticket: &mut Ticket, timer: &Timer) -> Result<Lease, AcquireError>
 
 /// Sees to it that something is on its way for everybody who waits: a question to a sibling that
 /// has something idle, else a dial. A returned connection may still come first.
-fn provide(group: &Rc<Group>, endpoint: usize, pool: &Rc<Pool>) {
+///
+/// Returns how scarce ports are if that keeps somebody waiting; then it is to be done again before long.
+/// TIME_WAITs end without a word.
+fn provide(group: &Rc<Group>, endpoint: usize, pool: &Rc<Pool>, now: Instant) -> Option<Level> {
     let mut asked = false;
     while pool.unprovided() > 0 {
         // A sibling's counter is a little old: one question, then a dial.
@@ -115,23 +174,42 @@ fn provide(group: &Rc<Group>, endpoint: usize, pool: &Rc<Pool>) {
             pool.ask(sibling);
             continue;
         }
-        match pool.begin_dial() {
+        match begin_dial(pool, now) {
             Ok(slot) => spawn_dial(group, endpoint, pool, slot),
             Err(NoSlot::MaxConnections) => break,
+            Err(NoSlot::Ports(level)) if pool.expects_returns() => {
+                pool.call_by(now + PORTS_LOOK);
+                return Some(level);
+            }
             // What is open comes back, or gives its descriptor back, and either is noticed.
             Err(NoSlot::Descriptors) if pool.endpoint().open.load(Relaxed) > 0 => break,
-            Err(NoSlot::Descriptors) => {
+            Err(no_slot) => {
+                let shortage = match no_slot {
+                    NoSlot::Ports(_) => Shortage::SourcePorts,
+                    _ => Shortage::Descriptors,
+                };
                 pool.counters().local_errors_total.inc();
-                pool.fail_one(ConnectError::Local(Shortage::Descriptors));
+                pool.fail_one(ConnectError::Local(shortage));
             }
         }
     }
+    None
 }
 
-fn dial_if_possible(group: &Rc<Group>, endpoint: usize, pool: &Rc<Pool>) {
-    if let Ok(slot) = pool.begin_dial() {
-        spawn_dial(group, endpoint, pool, slot);
+/// A slot for a dial. When few ports are left, only for somebody who does not wait for a connection that
+/// comes back, or if none can.
+fn begin_dial(pool: &Pool, now: Instant) -> Result<OpenSlot, NoSlot> {
+    match pool.begin_dial(Level::Warn, now) {
+        Err(NoSlot::Ports(Level::ReuseOnly)) if pool.insists() || !pool.expects_returns() => {
+            pool.begin_dial(Level::ReuseOnly, now)
+        }
+        begun => begun,
     }
+}
+
+/// Dials beyond what is waited for, and tells whether it could.
+fn dial_if_possible(group: &Rc<Group>, endpoint: usize, pool: &Rc<Pool>, most: Level, now: Instant) -> bool {
+    pool.begin_dial(most, now).map(|slot| spawn_dial(group, endpoint, pool, slot)).is_ok()
 }
 
 fn spawn_dial(group: &Rc<Group>, endpoint: usize, pool: &Rc<Pool>, slot: OpenSlot) {
@@ -140,16 +218,17 @@ fn spawn_dial(group: &Rc<Group>, endpoint: usize, pool: &Rc<Pool>, slot: OpenSlo
 
 /// Dials, and gives what comes of it to the pool. It goes on when the request that wanted it is
 /// served otherwise: the connection is then kept.
-async fn dial(group: Rc<Group>, endpoint: usize, pool: Rc<Pool>, slot: OpenSlot) {
+async fn dial(group: Rc<Group>, endpoint: usize, pool: Rc<Pool>, mut slot: OpenSlot) {
     let config = pool.config();
     let started = Instant::now();
     let timer = group.timers().timer();
     timer.set(started + config.timeout.connect);
-    let source = group.next_source(endpoint);
-    let result = connect::connect(pool.endpoint().address, &config.socket, source, &timer).await;
+    let result = connect(&pool, &mut slot, &timer).await;
     let now = Instant::now();
     match &result {
         Ok(_) => group.report(endpoint, true, now),
+        // Whoever has no connection for it is counted, and the level of the ports is logged.
+        Err(error) if error.unavailable().is_some() => {}
         Err(error) if error.is_local() => {
             pool.counters().local_errors_total.inc();
             tracing::warn!(upstream = %config.name, endpoint = %pool.endpoint().address, %error, "cannot dial");
@@ -160,11 +239,38 @@ async fn dial(group: Rc<Group>, endpoint: usize, pool: Rc<Pool>, slot: OpenSlot)
             group.report(endpoint, false, now);
         }
     }
-    pool.dial_ended(result.map(|stream| {
-        let retire_at = connect::retire_at(config.pool.max_age, now, random(started));
-        (stream, Life::new(slot, now, now - started, retire_at))
-    }));
-    provide(&group, endpoint, &pool);
+    let connected = match result {
+        Ok(stream) => {
+            let retire_at = connect::retire_at(config.pool.max_age, now, random(started));
+            Ok((stream, Life::new(slot, now, now - started, retire_at)))
+        }
+        Err(error) => {
+            // Given back before anybody is provided for anew.
+            drop(slot);
+            Err(error)
+        }
+    };
+    pool.dial_ended(connected);
+    provide(&group, endpoint, &pool, now);
+}
+
+/// Connects from the port of the slot; where the kernel has none, from one of another source.
+async fn connect(pool: &Pool, slot: &mut OpenSlot, timer: &Timer) -> Result<TcpStream, ConnectError> {
+    let (endpoint, options) = (pool.endpoint().address, &pool.config().socket);
+    loop {
+        let source = Arc::clone(slot.port().ports());
+        let result = connect::connect(endpoint, options, &source, timer).await;
+        let Some(unavailable) = result.as_ref().err().and_then(ConnectError::unavailable) else {
+            return result;
+        };
+        let now = Instant::now();
+        // It counts as full from now on, so that this comes to an end.
+        source.note_unavailable(unavailable, now);
+        match pool.take_port(Level::ReuseOnly, now) {
+            Ok(port) => slot.change_port(port),
+            Err(_) => return result,
+        }
+    }
 }
 
 /// Looks after one pool as long as its worker runs: answers siblings, closes what was disturbed or
@@ -175,11 +281,13 @@ async fn keep(group: Rc<Group>, endpoint: usize, pool: Rc<Pool>) {
         let now = Instant::now();
         pool.look_after(now);
         let mut next = pool.expire(now);
-        provide(&group, endpoint, &pool);
+        if provide(&group, endpoint, &pool, now).is_some() {
+            next = Some(next.map_or(now + PORTS_LOOK, |next| next.min(now + PORTS_LOOK)));
+        }
         if pool.cold() > 0 {
             if warm_at <= now {
-                warm_at = now + warm_spacing(&pool);
-                dial_if_possible(&group, endpoint, &pool);
+                let warmed = dial_if_possible(&group, endpoint, &pool, Level::Warn, now);
+                warm_at = now + if warmed { warm_spacing(&pool) } else { WARM_RETRY };
             }
             next = Some(next.map_or(warm_at, |next| next.min(warm_at)));
         }

@@ -1,6 +1,6 @@
 //! From a client to a leased connection: an endpoint is chosen, and another if it cannot be reached.
 
-use super::acquire;
+use super::acquire::{self, Want};
 use super::record::Record;
 use crate::pool::Lease;
 use crate::reason::RejectReason;
@@ -19,15 +19,15 @@ pub struct Leased {
     _choice: Choice,
 }
 
-/// Leases a connection to an endpoint that the balancer chooses by `key`. `fresh`: one that nothing was
-/// sent on yet. `record` is told of the endpoint and of the time.
+/// Leases a connection to an endpoint that the balancer chooses by `key`. `record` is told of the endpoint
+/// and of the time.
 ///
 /// # Errors
 /// Why there is no connection, to be told to the client.
 pub async fn lease(
     group: &Rc<Group>,
     key: u64,
-    fresh: bool,
+    want: Want,
     record: &mut Record,
 ) -> Result<Leased, RejectReason> {
     let state = group.state();
@@ -38,17 +38,19 @@ pub async fn lease(
         let endpoint = choice.endpoint();
         let address = state.endpoints[endpoint].address;
         record.endpoint = Some(address);
-        if !fresh && let Some(lease) = acquire::idle(group, endpoint, record.now) {
+        if want != Want::Fresh
+            && let Some(lease) = acquire::idle(group, endpoint, record.now)
+        {
             return Ok(Leased { lease, _choice: choice });
         }
-        let acquired = acquire::acquire(group, endpoint, fresh).await;
+        let acquired = acquire::acquire(group, endpoint, want, tried == tries).await;
         record.now = Instant::now();
         match acquired {
             Ok(lease) => {
                 record.connected(&lease);
                 return Ok(Leased { lease, _choice: choice });
             }
-            Err(error) if error.is_endpoints_fault() && tried < tries => {
+            Err(error) if error.may_differ_elsewhere() && tried < tries => {
                 avoid = Some(endpoint);
                 tried += 1;
             }

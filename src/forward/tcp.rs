@@ -1,5 +1,6 @@
 //! A TCP client's session: one connection to an endpoint, and a tunnel.
 
+use super::acquire::Want;
 use super::client_ip::hash_ip;
 use super::lease::{Leased, lease};
 use super::record::Record;
@@ -37,21 +38,23 @@ impl TcpSession {
     pub async fn serve(mut self) {
         let mut record = Record::begin(&self.worker, b"", Instant::now());
         let key = hash_ip(self.session.client().0.ip());
-        let (reason, label, state) = match Box::pin(lease(&self.inlet.group, key, false, &mut record)).await {
-            Ok(leased) => {
-                let ended = self.tunnel(leased, &mut record).await;
-                (ended.reason, ended.reason.label(), ended.client_state())
-            }
-            Err(reason) => {
-                self.session.counters().rejects.inc(reason.index());
-                (CloseReason::UpstreamFailed, reason.label(), ClientState::OPEN)
-            }
-        };
+        let (reason, label, state) =
+            match Box::pin(lease(&self.inlet.group, key, Want::Own, &mut record)).await {
+                Ok(leased) => {
+                    let ended = self.tunnel(leased, &mut record).await;
+                    (ended.reason, ended.reason.label(), ended.client_state())
+                }
+                Err(reason) => {
+                    self.session.counters().rejects.inc(reason.index());
+                    (CloseReason::UpstreamFailed, reason.label(), ClientState::OPEN)
+                }
+            };
         record.end_session(&self.session, &self.inlet, 0, Some(label), Instant::now());
         Box::pin(self.close(reason, state)).await;
     }
 
     async fn tunnel(&mut self, mut leased: Leased, record: &mut Record) -> TunnelEnd {
+        leased.lease.become_tunnel();
         let tunnel = Tunnel {
             client: &mut self.stream,
             endpoint: leased.lease.connection().stream(),

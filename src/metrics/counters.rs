@@ -146,12 +146,14 @@ pub struct EndpointCounters {
     pub idle: Gauge,
     /// Connections carrying an exchange or a tunnel.
     pub leased: Gauge,
+    /// The part of `leased` that carries a tunnel, and will not come back.
+    pub tunnels: Gauge,
     /// Connects under way.
     pub connecting: Gauge,
     /// Requests in the queue for a connection.
     pub waiting: Gauge,
-    /// The part of `waiting` that may not dial because `max_connections` is reached: what another
-    /// worker's returned connection is handed to.
+    /// The part of `waiting` that may not dial because `max_connections` is reached or ports are
+    /// scarce: what another worker's returned connection is handed to.
     pub starved: Gauge,
     /// Connections established.
     pub opened_total: Counter,

@@ -136,6 +136,20 @@ metrics! {
         "Bytes written to the endpoint.";
     UPSTREAM_RECEIVED_BYTES = Counter "millpond_upstream_received_bytes_total" ["upstream", "endpoint"]
         "Bytes read from the endpoint.";
+    SOURCE_PORTS_CAPACITY = Gauge "millpond_source_ports_capacity" ["upstream", "endpoint", "source"]
+        "Local ports that there are for connections from the source to the endpoint.";
+    SOURCE_PORTS_USED = Gauge "millpond_source_ports_used" ["upstream", "endpoint", "source"]
+        "Ports of open connections, those of other processes included.";
+    SOURCE_PORTS_TIME_WAIT = Gauge "millpond_source_ports_time_wait" ["upstream", "endpoint", "source"]
+        "Ports of closed connections that are held still, in TIME_WAIT or by a NAT.";
+    SOURCE_PORTS_FREE = Gauge "millpond_source_ports_free" ["upstream", "endpoint", "source"]
+        "Ports that are left.";
+    SOURCE_PORTS_EXHAUSTION = Gauge "millpond_source_ports_exhaustion_seconds" ["upstream", "endpoint", "source"]
+        "Time until no port is left at the rates of the last seconds; absent if it never comes to that, or not within an hour.";
+    SOURCE_PORTS_LEVEL = Gauge "millpond_source_ports_level" ["upstream", "endpoint", "source"]
+        "How scarce the ports are: 0 ok, 1 warn, 2 reuse_only, 3 refuse.";
+    SOURCE_PORTS_UNAVAILABLE = Counter "millpond_source_ports_unavailable_total" ["upstream", "endpoint", "source"]
+        "Dials for which the kernel had no port or not the address (EADDRNOTAVAIL).";
 }
 
 #[cfg(test)]
@@ -157,7 +171,7 @@ mod tests {
 
     #[test]
     fn labels_come_from_the_agreed_set_and_help_is_one_plain_line() {
-        let known = ["listener", "upstream", "endpoint", "state", "reason", "class", "version"];
+        let known = ["listener", "upstream", "endpoint", "state", "reason", "class", "version", "source"];
         for metric in ALL {
             assert!(metric.labels.iter().all(|label| known.contains(label)), "{}", metric.name);
             assert!(!metric.help.contains(['\n', '\\']), "{}", metric.name);

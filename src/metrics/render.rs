@@ -6,6 +6,7 @@ use super::host::Host;
 use super::names::{self, Metric};
 use crate::reason::{CloseReason, DiscardReason, RejectReason};
 use crate::registry::{EndpointState, ListenerState, Registry};
+use crate::source::ports::Figures;
 use std::fmt::{Display, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,6 +26,7 @@ pub fn render(registry: &Registry, host: &Host, access_log_lost: Option<u64>) ->
     let endpoints = endpoints(registry);
     connections(&mut text, &endpoints);
     upstream_side(&mut text, &endpoints);
+    source_ports(&mut text, &endpoints);
     text.out
 }
 
@@ -212,6 +214,38 @@ fn upstream_side(text: &mut Text, endpoints: &[Endpoint<'_>]) {
             let count: u64 = state.workers.iter().map(|w| w.discards.get(reason.index())).sum();
             family.sample(&[upstream, address, reason.label()], count);
         }
+    }
+}
+
+fn source_ports(text: &mut Text, endpoints: &[Endpoint<'_>]) {
+    let now = Instant::now();
+    let mut rows = Vec::new();
+    for Endpoint { upstream, address, state, .. } in endpoints {
+        for ports in &state.sources {
+            let figures = ports.figures(now);
+            rows.push(([*upstream, address], figures.source.to_string(), figures, ports.unavailable_total()));
+        }
+    }
+    type Read = fn(&Figures) -> Option<f64>;
+    let gauges: [(Metric, Read); 6] = [
+        (names::SOURCE_PORTS_CAPACITY, |f| Some(f.capacity.into())),
+        (names::SOURCE_PORTS_USED, |f| Some(f.used.into())),
+        (names::SOURCE_PORTS_TIME_WAIT, |f| Some(f.time_wait.into())),
+        (names::SOURCE_PORTS_FREE, |f| Some(f.free.into())),
+        (names::SOURCE_PORTS_EXHAUSTION, |f| f.exhausts_in_s),
+        (names::SOURCE_PORTS_LEVEL, |f| Some(f64::from(f.level as u8))),
+    ];
+    for (metric, pick) in gauges {
+        let mut family = text.family(metric);
+        for ([upstream, address], source, figures, _) in &rows {
+            if let Some(value) = pick(figures) {
+                family.sample(&[upstream, address, source], value);
+            }
+        }
+    }
+    let mut family = text.family(names::SOURCE_PORTS_UNAVAILABLE);
+    for ([upstream, address], source, _, unavailable) in &rows {
+        family.sample(&[upstream, address, source], *unavailable);
     }
 }
 

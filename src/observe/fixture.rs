@@ -6,10 +6,13 @@ use crate::config::model::{self, Config};
 use crate::metrics::counters::{EndpointCounters, ListenerCounters};
 use crate::reason::{CloseReason, DiscardReason, RejectReason};
 use crate::registry::{EndpointState, ListenerState, Registry, UpstreamState};
+use crate::source::kernel::PortSettings;
+use crate::source::ledger::Ledger;
+use crate::source::ports::{KernelPorts, Route, SourcePorts};
 use crate::upstream::health::Health;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 const WORKERS: usize = 2;
@@ -53,7 +56,9 @@ pub(crate) fn registry_of(config: &Config) -> Arc<Registry> {
         count_clients(&first.workers, 1000);
         second.workers[0].requests_total.add(10);
     }
-    count_connections(&registry.upstreams[0].endpoints[0].workers);
+    let first = &registry.upstreams[0].endpoints[0];
+    count_connections(&first.workers);
+    first.sources[0].note_census(KernelPorts { open: 3, time_wait: 0 }, Instant::now());
     Arc::new(registry)
 }
 
@@ -106,13 +111,21 @@ fn upstream_state(config: &Arc<model::Upstream>) -> Arc<UpstreamState> {
     let endpoint = |endpoint: &model::Endpoint| EndpointState {
         open: AtomicUsize::new(3),
         keep_alive_hint_ms: AtomicU32::new(0),
-        ..EndpointState::new(*endpoint, WORKERS)
+        ..EndpointState::new(*endpoint, WORKERS, sources(config, endpoint.address))
     };
     Arc::new(UpstreamState {
         config: config.clone(),
         endpoints: config.endpoints.iter().map(|e| Arc::new(endpoint(e))).collect(),
         health: Health::new(config.endpoints.len(), &config.passive),
     })
+}
+
+/// The loopback address, which has 28,232 ports.
+fn sources(config: &model::Upstream, destination: SocketAddr) -> Box<[Arc<SourcePorts>]> {
+    let settings = PortSettings::default();
+    let route = Route { source: [127, 0, 0, 1].into(), is_bound: false, destination };
+    let ledger = Ledger::new(settings.hold(route.source, destination));
+    Box::new([Arc::new(SourcePorts::new(config, route, &settings, Arc::new(Mutex::new(ledger))))])
 }
 
 fn listener(name: &str, ports: &[u16], protocol: model::Protocol) -> model::Listener {

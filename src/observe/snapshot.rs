@@ -244,15 +244,15 @@ pub struct Ports {
     pub source: String,
     /// Ports there are.
     pub capacity: u64,
-    /// Ports of open connections.
+    /// Ports of open connections, those of other processes included.
     pub used: u64,
-    /// Ports held in TIME_WAIT.
+    /// Ports held in TIME_WAIT, here or by a NAT.
     pub time_wait: u64,
     /// Ports left.
     pub free: u64,
     /// Connections opened a second.
     pub opens_per_s: f64,
-    /// Seconds until none is left, at this rate; `None`: never.
+    /// Seconds until none is left, at this rate; `None`: never, or not within an hour.
     pub exhausts_in_s: Option<f64>,
     /// `ok`, `warn`, `reuse_only` or `refuse`.
     pub level: String,

@@ -8,6 +8,9 @@ use crate::config::model::UpstreamClose;
 use crate::metrics::counters::EndpointCounters;
 use crate::reason::DiscardReason;
 use crate::registry::EndpointState;
+use crate::source::lease::PortLease;
+use crate::source::level::Level;
+use crate::source::ports::Left;
 use crate::sys::sockopt;
 use std::io;
 use std::sync::Arc;
@@ -41,8 +44,7 @@ pub struct Life {
     pub idle_since: Instant,
     /// Since when it is leased, if it is.
     pub leased_at: Instant,
-    /// Held for the sake of its drop.
-    _slot: OpenSlot,
+    slot: OpenSlot,
 }
 
 /// A connection on its way from one worker to another.
@@ -124,7 +126,7 @@ impl Connection {
     }
 
     /// Closes it by the close policy and counts why.
-    pub fn close(self, reason: DiscardReason, how: UpstreamClose, counters: &EndpointCounters) {
+    pub fn close(mut self, reason: DiscardReason, how: UpstreamClose, counters: &EndpointCounters) {
         counters.discards.inc(reason.index());
         let peer_closed = matches!(reason, DiscardReason::EndpointClosed | DiscardReason::EndpointReset)
             || self.look() == Quiet::No(DiscardReason::EndpointClosed);
@@ -135,13 +137,19 @@ impl Connection {
                 let done = sockopt::reset_on_close(&self.0.stream).is_ok();
                 match (instead, done) {
                     (true, true) => counters.time_wait_avoided_total.inc(),
-                    (true, false) => counters.time_wait_caused_total.inc(),
+                    (true, false) => return self.leaves_time_wait(counters),
                     (false, _) => {}
                 }
             }
-            EndpointClose::Fin { time_wait: true } => counters.time_wait_caused_total.inc(),
+            EndpointClose::Fin { time_wait: true } => return self.leaves_time_wait(counters),
             EndpointClose::Fin { time_wait: false } => {}
         }
+        self.0.life.slot.port.leaves(Left::Nothing);
+    }
+
+    fn leaves_time_wait(mut self, counters: &EndpointCounters) {
+        counters.time_wait_caused_total.inc();
+        self.0.life.slot.port.leaves(Left::TimeWait);
     }
 
     /// Its close will be an RST, whatever the policy says.
@@ -172,14 +180,17 @@ impl Detached {
 
 impl Life {
     /// The life of a connection established at `now`.
-    pub fn new(slot: OpenSlot, now: Instant, connect_time: Duration, retire_at: Option<Instant>) -> Self {
-        Self { connect_time, retire_at, uses: 0, idle_since: now, leased_at: now, _slot: slot }
+    pub fn new(mut slot: OpenSlot, now: Instant, connect_time: Duration, retire_at: Option<Instant>) -> Self {
+        slot.port.connected(now);
+        Self { connect_time, retire_at, uses: 0, idle_since: now, leased_at: now, slot }
     }
 }
 
-/// The right to one connection to an endpoint, under `max_connections` and the descriptor budget.
+/// The right to one connection to an endpoint, under `max_connections` and the descriptor budget, on a
+/// port taken from one of its sources.
 #[derive(Debug)]
 pub struct OpenSlot {
+    port: PortLease,
     endpoint: Arc<EndpointState>,
     budget: Arc<Budget>,
     handover: Arc<Handover>,
@@ -192,10 +203,12 @@ pub enum NoSlot {
     MaxConnections,
     /// The process has no descriptor left.
     Descriptors,
+    /// The ports of all sources are as scarce as this, and that is too scarce.
+    Ports(Level),
 }
 
 impl OpenSlot {
-    /// Takes a slot. `max_connections` 0 is no limit.
+    /// Takes a slot. `max_connections` 0 is no limit; `port` takes the port.
     ///
     /// # Errors
     /// When there is none.
@@ -204,6 +217,7 @@ impl OpenSlot {
         budget: &Arc<Budget>,
         handover: &Arc<Handover>,
         max_connections: usize,
+        port: impl FnOnce() -> Result<PortLease, Level>,
     ) -> Result<Self, NoSlot> {
         let open = endpoint.open.fetch_add(1, Relaxed);
         if max_connections > 0 && open >= max_connections {
@@ -214,17 +228,35 @@ impl OpenSlot {
             endpoint.open.fetch_sub(1, Relaxed);
             return Err(NoSlot::Descriptors);
         }
+        // Before there is a slot, whose drop would wake others for a port that there is not.
+        let port = port().map_err(|level| {
+            endpoint.open.fetch_sub(1, Relaxed);
+            budget.release_upstream();
+            NoSlot::Ports(level)
+        })?;
         Ok(Self {
+            port,
             endpoint: Arc::clone(endpoint),
             budget: Arc::clone(budget),
             handover: Arc::clone(handover),
         })
+    }
+
+    /// Where it is dialled from.
+    pub fn port(&self) -> &PortLease {
+        &self.port
+    }
+
+    /// Dials from another port than the one it had.
+    pub fn change_port(&mut self, port: PortLease) {
+        self.port = port;
     }
 }
 
 impl Drop for OpenSlot {
     /// Gives the slot back and wakes whoever was refused one.
     fn drop(&mut self) {
+        self.port.release();
         self.endpoint.open.fetch_sub(1, Relaxed);
         self.budget.release_upstream();
         for (worker, counters) in self.endpoint.workers.iter().enumerate() {

@@ -16,6 +16,7 @@ pub struct Lease {
     connection: Option<Connection>,
     pool: Rc<Pool>,
     reused: bool,
+    is_tunnel: bool,
 }
 
 impl Lease {
@@ -27,7 +28,7 @@ impl Lease {
         if reused {
             pool.counters().reused_total.inc();
         }
-        Self { connection: Some(connection), pool, reused }
+        Self { connection: Some(connection), pool, reused, is_tunnel: false }
     }
 
     /// The connection.
@@ -59,6 +60,13 @@ impl Lease {
         self.connection.as_ref().map(|connection| connection.life().connect_time).unwrap_or_default()
     }
 
+    /// The connection becomes one side of a tunnel, and will not come back.
+    pub fn become_tunnel(&mut self) {
+        if !std::mem::replace(&mut self.is_tunnel, true) {
+            self.pool.counters().tunnels.inc();
+        }
+    }
+
     /// The endpoint closed the connection without a byte of a response, and it had been used before: it
     /// was closed while it was idle, if that is heard at once.
     pub fn note_stale(&self, now: Instant) {
@@ -82,6 +90,9 @@ impl Lease {
 
     fn end(&mut self, reason: DiscardReason) {
         if let Some(connection) = self.connection.take() {
+            if self.is_tunnel {
+                self.pool.counters().tunnels.dec();
+            }
             state::transition(self.pool.counters(), state::State::Leased, state::State::Absent);
             self.pool.close(connection, reason);
         }

@@ -15,12 +15,15 @@ pub struct Waiters<T> {
     /// the generation tells it from a newcomer in its place.
     order: VecDeque<(Key, u64)>,
     waiting: usize,
+    /// Those of them that insist.
+    insisting: usize,
     generation: u64,
 }
 
 #[derive(Debug)]
 struct Place<T> {
     generation: u64,
+    insists: bool,
     given: Option<T>,
     waker: Option<Waker>,
 }
@@ -28,7 +31,7 @@ struct Place<T> {
 impl<T> Waiters<T> {
     /// An empty queue.
     pub fn new() -> Self {
-        Self { places: Slab::new(), order: VecDeque::new(), waiting: 0, generation: 0 }
+        Self { places: Slab::new(), order: VecDeque::new(), waiting: 0, insisting: 0, generation: 0 }
     }
 
     /// How many have been given nothing yet.
@@ -36,13 +39,28 @@ impl<T> Waiters<T> {
         self.waiting
     }
 
+    /// How many of them insist.
+    pub fn insisting(&self) -> usize {
+        self.insisting
+    }
+
     /// Joins the queue.
     pub fn join(&mut self) -> Key {
         self.generation += 1;
-        let key = self.places.insert(Place { generation: self.generation, given: None, waker: None });
+        let place = Place { generation: self.generation, insists: false, given: None, waker: None };
+        let key = self.places.insert(place);
         self.order.push_back((key, self.generation));
         self.waiting += 1;
         key
+    }
+
+    /// This waiter insists from now on. Its turn comes no sooner: whoever provides is to do more for it.
+    pub fn insist(&mut self, key: Key) {
+        let place = &mut self.places[key];
+        if place.given.is_none() && !place.insists {
+            place.insists = true;
+            self.insisting += 1;
+        }
     }
 
     /// Gives `value` to whoever has waited longest; back, if nobody waits.
@@ -52,6 +70,7 @@ impl<T> Waiters<T> {
             let Some(place) = place else { continue };
             place.given = Some(value);
             self.waiting -= 1;
+            self.insisting -= usize::from(place.insists);
             if let Some(waker) = place.waker.take() {
                 waker.wake();
             }
@@ -80,6 +99,7 @@ impl<T> Waiters<T> {
         let place = self.places.remove(key);
         if place.given.is_none() {
             self.waiting -= 1;
+            self.insisting -= usize::from(place.insists);
             if self.waiting == 0 {
                 self.order.clear();
             }
@@ -127,6 +147,22 @@ mod tests {
         assert_eq!(poll(&mut waiters, b), Poll::Ready(1));
         assert_eq!(waiters.give(2), Ok(()));
         assert_eq!(poll(&mut waiters, c), Poll::Ready(2));
+    }
+
+    #[test]
+    fn who_insists_is_counted_while_it_waits() {
+        let mut waiters = Waiters::new();
+        let [a, b, c] = [waiters.join(), waiters.join(), waiters.join()];
+        for key in [b, b, c] {
+            waiters.insist(key);
+        }
+        assert_eq!(waiters.insisting(), 2);
+        assert_eq!((waiters.give(1), waiters.insisting()), (Ok(()), 2), "first come first served");
+        assert_eq!((waiters.leave(c), waiters.insisting()), (None, 1));
+        assert_eq!((waiters.give(2), waiters.insisting()), (Ok(()), 0));
+        waiters.insist(a);
+        assert_eq!(waiters.insisting(), 0, "it has what it wants");
+        assert_eq!(poll(&mut waiters, b), Poll::Ready(2));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 use std::str::FromStr;
+use std::time::Duration;
 use std::{fs, io, mem};
 
 /// RLIMIT_NOFILE: (soft, hard). getrlimit(2)
@@ -36,6 +37,32 @@ pub fn tcp_max_syn_backlog() -> io::Result<u32> {
 /// An error names the file.
 pub fn local_port_range() -> io::Result<RangeInclusive<u16>> {
     read("/proc/sys/net/ipv4/ip_local_port_range", port_range)
+}
+
+/// net.ipv4.ip_local_reserved_ports, which holds for IPv6 too: of the range, what connect(2) passes over.
+/// An error names the file.
+pub fn reserved_ports() -> io::Result<Vec<RangeInclusive<u16>>> {
+    read("/proc/sys/net/ipv4/ip_local_reserved_ports", port_list)
+}
+
+/// net.ipv4.tcp_tw_reuse, which holds for IPv6 too: whether connect(2) may choose a port in TIME_WAIT;
+/// 0 never, 1 always, 2 on loopback. An error names the file.
+pub fn tcp_tw_reuse() -> io::Result<u32> {
+    read("/proc/sys/net/ipv4/tcp_tw_reuse", single)
+}
+
+/// net.ipv4.tcp_tw_reuse_delay: how old a TIME_WAIT is before its port is chosen again. Kernels before
+/// 6.14 do not have it, and wait for the next second. An error names the file.
+pub fn tcp_tw_reuse_delay() -> io::Result<Duration> {
+    match read("/proc/sys/net/ipv4/tcp_tw_reuse_delay", single) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Duration::from_secs(1)),
+        read => read.map(Duration::from_millis),
+    }
+}
+
+/// net.ipv4.tcp_timestamps, which holds for IPv6 too: 0 off, 1 or 2 on. An error names the file.
+pub fn tcp_timestamps() -> io::Result<u32> {
+    read("/proc/sys/net/ipv4/tcp_timestamps", single)
 }
 
 /// net.ipv4.ip_unprivileged_port_start, which holds for IPv6 too: binding a port below it takes
@@ -103,6 +130,17 @@ fn port_range(text: &str) -> Option<RangeInclusive<u16>> {
     (!range.is_empty()).then_some(range)
 }
 
+/// Ports and ranges with commas between them; an empty line is none.
+fn port_list(text: &str) -> Option<Vec<RangeInclusive<u16>>> {
+    let parts = text.trim().split(',').filter(|part| !part.is_empty());
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let range = first.parse().ok()?..=last.parse().ok()?;
+        (!range.is_empty()).then_some(range)
+    };
+    parts.map(range).collect()
+}
+
 /// The second field of statm is the resident set, in pages. proc_pid_statm(5)
 fn resident_pages(text: &str) -> Option<u64> {
     text.split_ascii_whitespace().nth(1)?.parse().ok()
@@ -135,6 +173,9 @@ mod tests {
             text("/proc/sys/net/ipv4/ip_local_port_range")
         );
         assert!(unprivileged_port_start().unwrap() <= 65536);
+        assert!(reserved_ports().is_ok() && tcp_tw_reuse_delay().is_ok());
+        assert_eq!(tcp_tw_reuse().unwrap().to_string(), text("/proc/sys/net/ipv4/tcp_tw_reuse"));
+        assert_eq!(tcp_timestamps().unwrap().to_string(), text("/proc/sys/net/ipv4/tcp_timestamps"));
     }
 
     #[test]
@@ -160,6 +201,11 @@ mod tests {
         assert_eq!(port_range("32768\t60999\n"), Some(32768..=60999));
         for text in ["", "32768", "a b", "60999 32768", "1 65536", "-1 5"] {
             assert_eq!(port_range(text), None, "{text:?}");
+        }
+        assert_eq!(port_list("\n"), Some(vec![]));
+        assert_eq!(port_list("8080,9148-9150\n"), Some(vec![8080..=8080, 9148..=9150]));
+        for text in ["8080;", "9150-9148", "70000", "1-2-3", "-5"] {
+            assert_eq!(port_list(text), None, "{text:?}");
         }
         assert_eq!(resident_pages("2000 150 90 3 0 60 0\n"), Some(150));
         for text in ["", "2000", "2000 x"] {

@@ -1,6 +1,7 @@
 //! The only module with system calls that the standard library, tokio and socket2 do not wrap.
 
 pub mod limits;
+pub mod local_ports;
 pub mod netstat;
 pub mod sock_diag;
 pub mod sockopt;

@@ -1,24 +1,29 @@
 //! Socket options and queues of live sockets.
 
+use super::local_ports::set_port_range;
 use super::sock_diag::TcpState;
 use crate::addr::{EndpointAddr, SourceAddr};
 use crate::config::model::{TcpKeepalive, UpstreamSocket};
 use libc::c_int;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 use std::{io, mem};
 
 /// A non-blocking socket to dial this endpoint with, all options set; bound to `source` with
 /// IP_BIND_ADDRESS_NO_PORT where one is given, so that the port is chosen at connect(2): two
-/// connections to different endpoints can then share a port. ip(7)
+/// connections to different endpoints can then share a port. ip(7) `ports` are those to choose from;
+/// all of the host's where none are given.
 pub fn upstream_socket(
     endpoint: EndpointAddr,
     options: &UpstreamSocket,
     source: Option<SourceAddr>,
+    ports: Option<&RangeInclusive<u16>>,
 ) -> io::Result<Socket> {
     let socket = tcp_socket(endpoint.0)?;
+    set_port_range(&socket, ports)?;
     set_transport(&socket, options.no_delay, options.user_timeout, options.tcp_keepalive.as_ref())?;
     if let Some(source) = source {
         // IPv6 sockets take it at this level too.
@@ -117,7 +122,7 @@ fn queue(socket: &impl AsFd, request: libc::Ioctl) -> io::Result<usize> {
 }
 
 #[allow(unsafe_code)]
-fn set_int(socket: &impl AsFd, level: c_int, name: c_int, value: c_int) -> io::Result<()> {
+pub(super) fn set_int(socket: &impl AsFd, level: c_int, name: c_int, value: c_int) -> io::Result<()> {
     let size = mem::size_of::<c_int>() as libc::socklen_t;
     let value = (&raw const value).cast();
     // SAFETY: the pointer is valid for `size` bytes, of which the kernel reads no more.
@@ -179,7 +184,7 @@ mod tests {
     #[test]
     fn a_dialling_socket_has_the_options_of_its_configuration() {
         let endpoint = EndpointAddr("127.0.0.1:9".parse().unwrap());
-        let socket = upstream_socket(endpoint, &OPTIONS, None).unwrap();
+        let socket = upstream_socket(endpoint, &OPTIONS, None, None).unwrap();
         assert!(socket.nonblocking().unwrap());
         assert!(socket.tcp_nodelay().unwrap());
         assert_eq!(socket.tcp_user_timeout().unwrap(), Some(OPTIONS.user_timeout));
@@ -200,7 +205,7 @@ mod tests {
             close: UpstreamClose::Auto,
         };
         let endpoint = EndpointAddr("127.0.0.1:9".parse().unwrap());
-        let socket = upstream_socket(endpoint, &off, None).unwrap();
+        let socket = upstream_socket(endpoint, &off, None, None).unwrap();
         assert!(!socket.tcp_nodelay().unwrap());
         assert!(!socket.keepalive().unwrap());
         assert_eq!(socket.tcp_user_timeout().unwrap(), None);
@@ -230,7 +235,7 @@ mod tests {
             let listener = TcpListener::bind(loopback).unwrap();
             let endpoint = EndpointAddr(listener.local_addr().unwrap());
             let source = SourceAddr(source.parse().unwrap());
-            let socket = upstream_socket(endpoint, &OPTIONS, Some(source)).unwrap();
+            let socket = upstream_socket(endpoint, &OPTIONS, Some(source), None).unwrap();
 
             let bound = socket.local_addr().unwrap().as_socket().unwrap();
             assert_eq!((bound.ip(), bound.port()), (source.0, 0));

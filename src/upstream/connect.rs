@@ -1,8 +1,9 @@
 //! Dialling an endpoint, and whose fault it is when that fails.
 
-use crate::addr::{EndpointAddr, SourceAddr};
+use crate::addr::EndpointAddr;
 use crate::config::model::UpstreamSocket;
 use crate::reason::RejectReason;
+use crate::source::ports::{SourcePorts, Unavailable};
 use crate::sys::sockopt;
 use crate::timer::Timer;
 use std::io;
@@ -29,9 +30,12 @@ pub enum Shortage {
     /// EMFILE, ENFILE, or the descriptor budget.
     #[error("no descriptor left")]
     Descriptors,
-    /// EADDRNOTAVAIL at connect(2): no source port left for this endpoint (ip(7)).
+    /// No source port left for this endpoint, by our own count or by EADDRNOTAVAIL at connect(2), ip(7).
     #[error("no source port left")]
     SourcePorts,
+    /// EADDRNOTAVAIL at bind(2): the source is not an address of this host.
+    #[error("the source is not an address of this host")]
+    SourceAddress,
     /// ENOBUFS, ENOMEM.
     #[error("no memory for a socket")]
     Memory,
@@ -44,7 +48,7 @@ impl ConnectError {
             Self::Timeout => RejectReason::ConnectTimeout,
             Self::Endpoint(_) => RejectReason::ConnectFailed,
             Self::Local(Shortage::Descriptors) => RejectReason::Descriptors,
-            Self::Local(Shortage::SourcePorts) => RejectReason::SourcePorts,
+            Self::Local(Shortage::SourcePorts | Shortage::SourceAddress) => RejectReason::SourcePorts,
             Self::Local(Shortage::Memory) => RejectReason::Memory,
         }
     }
@@ -52,6 +56,15 @@ impl ConnectError {
     /// Whether this host lacked something.
     pub fn is_local(&self) -> bool {
         matches!(self, Self::Local(_))
+    }
+
+    /// What the kernel did not give, if another source may do better.
+    pub fn unavailable(&self) -> Option<Unavailable> {
+        match self {
+            Self::Local(Shortage::SourcePorts) => Some(Unavailable::Ports),
+            Self::Local(Shortage::SourceAddress) => Some(Unavailable::Address),
+            _ => None,
+        }
     }
 }
 
@@ -67,18 +80,22 @@ impl From<io::Error> for ConnectError {
     }
 }
 
-/// Opens a connection, giving up when `timer`, set by the caller, expires.
+/// Opens a connection on a port taken from `source`, giving up when `timer`, set by the caller, expires.
 ///
 /// # Errors
 /// See [`ConnectError`].
 pub async fn connect(
     endpoint: EndpointAddr,
     options: &UpstreamSocket,
-    source: Option<SourceAddr>,
+    source: &SourcePorts,
     timer: &Timer,
 ) -> Result<TcpStream, ConnectError> {
-    let socket: std::net::TcpStream = sockopt::upstream_socket(endpoint, options, source)?.into();
-    let connecting = TcpSocket::from_std_stream(socket).connect(endpoint.0);
+    let socket = sockopt::upstream_socket(endpoint, options, source.bind_to(), source.range());
+    let socket = socket.map_err(|error| match error.raw_os_error() {
+        Some(libc::EADDRNOTAVAIL) => ConnectError::Local(Shortage::SourceAddress),
+        _ => error.into(),
+    })?;
+    let connecting = TcpSocket::from_std_stream(socket.into()).connect(endpoint.0);
     tokio::select! {
         biased;
         connected = connecting => Ok(connected?),

@@ -2,7 +2,7 @@
 
 use super::balance::{Balancer, stable_hash};
 use super::health::Change;
-use crate::addr::{EndpointAddr, SourceAddr};
+use crate::addr::EndpointAddr;
 use crate::pool::Pool;
 use crate::pool::handover::Handover;
 use crate::registry::{Registry, UpstreamState};
@@ -32,7 +32,6 @@ pub struct Group {
     /// Made at the first use of each endpoint, so that thousands of endpoints cost what is used.
     pools: Vec<OnceCell<Rc<Pool>>>,
     seen_epoch: Cell<u64>,
-    next_source: Cell<usize>,
 }
 
 impl Group {
@@ -57,7 +56,6 @@ impl Group {
             )),
             pools: state.endpoints.iter().map(|_| OnceCell::new()).collect(),
             seen_epoch: Cell::new(0),
-            next_source: Cell::new(worker),
             shared,
             registry,
             worker,
@@ -110,17 +108,6 @@ impl Group {
     /// The timers of this worker.
     pub fn timers(&self) -> &Rc<Timers> {
         &self.timers
-    }
-
-    /// The local address to dial from; the configured ones take turns.
-    pub fn next_source(&self, endpoint: usize) -> Option<SourceAddr> {
-        let wants_v4 = self.state().endpoints[endpoint].address.0.is_ipv4();
-        let addresses = &self.state().config.source.addresses;
-        let turn = self.next_source.get();
-        self.next_source.set(turn.wrapping_add(1));
-        let fitting = || addresses.iter().filter(|address| address.is_ipv4() == wants_v4);
-        let count = fitting().count().max(1);
-        fitting().nth(turn % count).copied().map(SourceAddr)
     }
 
     /// A connect to an endpoint succeeded or failed; a change is logged once.

@@ -13,6 +13,7 @@ mod harness;
 mod life;
 mod netns;
 mod pool;
+mod ports;
 mod real;
 mod refusals;
 mod tcp;
@@ -38,6 +39,7 @@ fn main() {
         forwarding::tests(),
         refusals::tests(),
         pool::tests(),
+        ports::tests(),
         balancing::tests(),
         tcp::tests(),
         life::tests(),

@@ -3,6 +3,7 @@
 use super::{End, HttpSession, Next};
 use crate::buffer::{Lent, LentHead};
 use crate::close::policy::ClientState;
+use crate::forward::acquire::Want;
 use crate::forward::client_ip::hash_ip;
 use crate::forward::exchange::{Exchange, RequestSide, ResponseEnd, ResponseSide};
 use crate::forward::failure::Failure;
@@ -48,7 +49,8 @@ impl HttpSession {
         };
         let mut retried = false;
         loop {
-            let leased = match self.lease(&head, retried, input, &mut record).await {
+            let want = if retried { Want::Fresh } else { Want::Any };
+            let leased = match self.lease(&head, want, input, &mut record).await {
                 Some(Ok(leased)) => leased,
                 None => return Next::End(End::closed(CloseReason::ClientReset)),
                 Some(Err(reason)) => {
@@ -75,13 +77,13 @@ impl HttpSession {
     async fn lease(
         &mut self,
         head: &RequestHead,
-        fresh: bool,
+        want: Want,
         input: &mut Lent,
         record: &mut Record,
     ) -> Option<Result<Leased, RejectReason>> {
         let group = Rc::clone(&self.inlet.group);
         let key = head.hash.unwrap_or_else(|| hash_ip(self.session.client().0.ip()));
-        let leasing = pin!(lease(&group, key, fresh, record));
+        let leasing = pin!(lease(&group, key, want, record));
         self.while_client_is_there(leasing, input).await
     }
 
@@ -199,6 +201,7 @@ impl HttpSession {
         input: &mut Lent,
         record: &mut Record,
     ) -> Next {
+        leased.lease.become_tunnel();
         let mut limits = self.inlet.tunnel_limits();
         limits.idle = limits.idle.max(tunnel::UPGRADED_IDLE);
         let tunnel = Tunnel {

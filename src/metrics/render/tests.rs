@@ -135,6 +135,9 @@ fn counts_are_summed_over_workers_and_addresses() {
     let idle = [endpoint[0], endpoint[1], ("state", "idle")];
     assert_eq!(value(&samples, "millpond_upstream_connections", &idle), 2.0);
     assert_eq!(value(&samples, "millpond_upstream_connections_reused_total", &endpoint), 997.0);
+    let source = [endpoint[0], endpoint[1], ("source", "127.0.0.1")];
+    assert_eq!(value(&samples, "millpond_source_ports_used", &source), 3.0);
+    assert_eq!(value(&samples, "millpond_source_ports_free", &source), 28_229.0);
     assert_eq!(value(&samples, "millpond_upstream_idle_timeout_seconds", &endpoint), 4.0);
     assert_eq!(value(&samples, "millpond_descriptors", &[("state", "other")]), 35.0);
     assert_eq!(value(&samples, "millpond_descriptors_limit", &[]), 20_000.0);
@@ -154,7 +157,11 @@ fn histogram_buckets_are_cumulative_and_end_at_the_count() {
 #[test]
 fn what_could_not_be_read_is_absent() {
     let (_, samples) = parse(&render(&fixture::registry(), &Host::default(), None));
-    for absent in ["millpond_memory_resident_bytes", "millpond_access_log_lines_lost_total"] {
+    for absent in [
+        "millpond_memory_resident_bytes",
+        "millpond_access_log_lines_lost_total",
+        "millpond_source_ports_exhaustion_seconds",
+    ] {
         assert!(!samples.iter().any(|sample| sample.name == absent), "{absent}");
     }
     let other = |s: &&Sample| s.name == "millpond_descriptors" && s.labels[0].1 == "other";

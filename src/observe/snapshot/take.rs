@@ -7,10 +7,11 @@ use crate::metrics::host::Host;
 use crate::metrics::render::RESPONSE_CLASSES;
 use crate::reason::{CloseReason, DiscardReason, RejectReason};
 use crate::registry::{EndpointState, ListenerState, Registry, UpstreamState};
+use crate::source::ports::Figures;
 use std::time::{Duration, Instant};
 
 /// Why the kernel's view is `null` everywhere.
-const NO_CENSUS: &str = "not measured by this version: tcp_states, ports, close_wait, accept_queue.depth \
+const NO_CENSUS: &str = "not measured by this version: tcp_states, close_wait, accept_queue.depth \
      and depth_max, and in kernel: tcp_tw_reuse";
 
 impl Snapshot {
@@ -153,7 +154,21 @@ fn endpoint(upstream: &UpstreamState, index: usize, state: &EndpointState) -> En
             caused_total: state.total(|w| &w.time_wait_caused_total),
             avoided_total: state.total(|w| &w.time_wait_avoided_total),
         },
-        ports: None,
+        ports: Some(state.sources.iter().map(|source| ports(&source.figures(Instant::now()))).collect()),
+    }
+}
+
+fn ports(figures: &Figures) -> Ports {
+    let tenths = |value: f64| (value * 10.0).round() / 10.0;
+    Ports {
+        source: figures.source.to_string(),
+        capacity: figures.capacity.into(),
+        used: figures.used.into(),
+        time_wait: figures.time_wait.into(),
+        free: figures.free.into(),
+        opens_per_s: tenths(figures.opens_per_s),
+        exhausts_in_s: figures.exhausts_in_s.map(tenths),
+        level: figures.level.label().to_owned(),
     }
 }
 

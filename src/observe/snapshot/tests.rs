@@ -52,7 +52,8 @@ fn promised() -> Value {
             "idle_timeout_s": 0.0, "idle_timeout_from": "",
             "tcp_states": null,
             "time_wait": {"caused_total": 0, "avoided_total": 0},
-            "ports": null}]}],
+            "ports": [{"source": "", "capacity": 0, "used": 0, "time_wait": 0, "free": 0,
+                "opens_per_s": 0.0, "exhausts_in_s": null, "level": ""}]}]}],
         "close_wait": null,
         "notes": [""]
     })
@@ -97,6 +98,11 @@ fn figures_are_summed_over_workers() {
     assert_eq!(endpoint["connections"], json!({"idle": 2, "leased": 1, "connecting": 0, "waiting": 0}));
     assert_eq!(endpoint["reuse_ratio"], 0.997);
     assert_eq!(endpoint["time_wait"], json!({"caused_total": 0, "avoided_total": 4}));
+    assert_eq!(
+        endpoint["ports"],
+        json!([{"source": "127.0.0.1", "capacity": 28232, "used": 3, "time_wait": 0, "free": 28229,
+            "opens_per_s": 0.0, "exhausts_in_s": null, "level": "ok"}])
+    );
     assert_eq!(stats["upstreams"][0]["endpoints"][1]["reuse_ratio"], Value::Null);
     assert_eq!(stats["process"], json!({"fds": {"used": 41, "limit": 20000}, "memory_bytes": 12_000_000}));
     assert_eq!(stats["config"]["loaded_at"], "2026-09-21T14:13:20.000Z");

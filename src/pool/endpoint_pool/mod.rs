@@ -18,6 +18,8 @@ use crate::pool::waiters::Waiters;
 use crate::pool::watch::WatchQueue;
 use crate::reason::DiscardReason;
 use crate::registry::EndpointState;
+use crate::source::lease::PortLease;
+use crate::source::level::Level;
 use crate::timer::Timer;
 use crate::upstream::connect::ConnectError;
 use std::cell::{Cell, RefCell};
@@ -46,6 +48,8 @@ pub struct Pool {
     /// The last question to a sibling found nothing: dial rather than ask again.
     asked_in_vain: Cell<bool>,
     last_dial_failed: Cell<bool>,
+    /// Another number for each dial: sources with equal room take turns.
+    turn: Cell<usize>,
     /// Whether this worker keeps more than its share of `max_idle`.
     over_share: Cell<bool>,
     /// What wakes the keeper, and when.
@@ -81,6 +85,7 @@ impl Pool {
             closed: Cell::new(false),
             asked_in_vain: Cell::new(false),
             last_dial_failed: Cell::new(false),
+            turn: Cell::new(worker),
             over_share: Cell::new(false),
             alarm,
             alarm_at: Cell::new(None),
@@ -153,20 +158,44 @@ impl Pool {
         self.waiters.borrow().waiting().saturating_sub(self.coming.get())
     }
 
-    /// A slot for a dial. [`Self::dial_ended`] must follow.
+    /// Whether one of them does not wait for a connection that comes back, and nothing is under way
+    /// for it.
+    pub fn insists(&self) -> bool {
+        self.waiters.borrow().insisting() > self.coming.get()
+    }
+
+    /// Whether a dial or a question is under way.
+    pub fn is_coming(&self) -> bool {
+        self.coming.get() > 0
+    }
+
+    /// A slot for a dial, if the level of the ports is `most` or below. [`Self::dial_ended`] must
+    /// follow.
     ///
     /// # Errors
     /// When there is none.
-    pub fn begin_dial(&self) -> Result<OpenSlot, NoSlot> {
+    pub fn begin_dial(&self, most: Level, now: Instant) -> Result<OpenSlot, NoSlot> {
         let max = self.upstream.pool.max_connections;
-        let slot = OpenSlot::take(&self.endpoint, &self.budget, &self.handover, max)?;
+        let port = || self.take_port(most, now);
+        let slot = OpenSlot::take(&self.endpoint, &self.budget, &self.handover, max, port)?;
         self.coming.set(self.coming.get() + 1);
         transition(self.counters(), State::Absent, State::Connecting);
         Ok(slot)
     }
 
+    /// A port to dial from, if the level is `most` or below.
+    ///
+    /// # Errors
+    /// The level for which there is none.
+    pub fn take_port(&self, most: Level, now: Instant) -> Result<PortLease, Level> {
+        let turn = self.turn.get();
+        self.turn.set(turn.wrapping_add(1));
+        PortLease::take(&self.endpoint.sources, turn, most, now)
+    }
+
     /// A dial ended: the connection goes to whoever waits, or is kept; an error goes to a waiter
-    /// that nothing else is under way for.
+    /// that nothing else is under way for. Where ports were wanting, [`Self::fail_one`] is left to
+    /// whoever provides: something may come back.
     pub fn dial_ended(self: &Rc<Self>, result: Result<(tokio::net::TcpStream, Life), ConnectError>) {
         self.coming.set(self.coming.get() - 1);
         self.last_dial_failed.set(result.is_err());
@@ -178,7 +207,7 @@ impl Pool {
             }
             Err(error) => {
                 transition(self.counters(), State::Connecting, State::Absent);
-                if self.unprovided() > 0 {
+                if self.unprovided() > 0 && error.unavailable().is_none() {
                     self.fail_one(error);
                 }
             }
@@ -329,7 +358,7 @@ impl Pool {
     }
 
     /// Wakes the keeper at this time, if nothing does so before.
-    fn call_by(&self, at: Instant) {
+    pub fn call_by(&self, at: Instant) {
         if self.alarm_at.get().is_none_or(|alarm| at < alarm) {
             self.alarm.set(at);
             self.alarm_at.set(Some(at));

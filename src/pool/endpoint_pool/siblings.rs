@@ -1,6 +1,7 @@
 //! What the pools of different workers to one endpoint do for each other.
 
 use super::Pool;
+use crate::metrics::counters::{EndpointCounters, Gauge};
 use crate::pool::Connection;
 use crate::pool::connection::Detached;
 use crate::pool::handover::Message;
@@ -26,8 +27,16 @@ impl Pool {
         self.handover.send(sibling, Message::Ask { from: self.worker });
     }
 
+    /// Whether a connection to the endpoint may come back to a pool, in any worker: one that carries an
+    /// exchange, is idle with a sibling, or is being opened.
+    pub fn expects_returns(&self) -> bool {
+        let here = |pick: fn(&EndpointCounters) -> &Gauge| self.endpoint.gauge(pick);
+        here(|w| &w.leased) + here(|w| &w.idle) + here(|w| &w.connecting) > here(|w| &w.tunnels)
+    }
+
     pub(super) fn starved_sibling(&self) -> Option<usize> {
-        if self.upstream.pool.max_connections == 0 && self.budget.has_room() {
+        let is_free = self.upstream.pool.max_connections == 0 && self.budget.has_room();
+        if is_free && !self.endpoint.is_short_of_ports() {
             return None;
         }
         let workers = self.endpoint.workers.iter().enumerate();

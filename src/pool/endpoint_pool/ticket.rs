@@ -16,6 +16,13 @@ pub struct Ticket {
 }
 
 impl Ticket {
+    /// Does not wait for a connection that comes back any more, however few ports are left.
+    pub fn insist(&self) {
+        if let Some(key) = self.key {
+            self.pool.waiters.borrow_mut().insist(key);
+        }
+    }
+
     /// The connection, or why there is none.
     pub fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<Lease, ConnectError>> {
         let Some(key) = self.key else { return Poll::Pending };

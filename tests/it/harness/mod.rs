@@ -16,7 +16,7 @@ pub(crate) use gate::Gate;
 pub(crate) use message::{Framing, Message};
 pub(crate) use origin::{Conn, Ended, Origin, always};
 pub(crate) use proxy::{Proxy, Setup};
-pub(crate) use refusing::{Refusing, Unaccepting};
+pub(crate) use refusing::{Refusing, Unaccepting, address_of_its_own};
 pub(crate) use running::{Running, millpond};
 
 use std::thread;

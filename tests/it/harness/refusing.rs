@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// An address of 127.1.0.0 to 127.255.255.255 that no other endpoint has, or had a minute ago: what is
 /// left of a connection, of a client to the proxy or of an earlier test, is never taken for one to it.
-fn address_of_its_own() -> Ipv4Addr {
+pub(crate) fn address_of_its_own() -> Ipv4Addr {
     let random = RandomState::new().hash_one(std::process::id()).to_ne_bytes();
     Ipv4Addr::new(127, random[0].max(1), random[1], random[2].clamp(1, 254))
 }

@@ -1,0 +1,195 @@
+//! The sources of every endpoint: which there are, and what the kernel's settings say of their ports.
+
+use crate::config::model;
+use crate::registry::Registry;
+use crate::source::kernel::PortSettings;
+use crate::source::ledger::Ledger;
+use crate::source::ports::{Route, SourcePorts};
+use crate::sys::{limits, local_ports};
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// How soon a change of the settings or of the routes is noticed.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// Makes the sources of endpoints. Those with the same source and destination share their ledger,
+/// whichever upstream they belong to.
+#[derive(Debug)]
+pub(super) struct Sources {
+    settings: PortSettings,
+    ledgers: HashMap<(IpAddr, SocketAddr), Arc<Mutex<Ledger>>>,
+}
+
+impl Sources {
+    pub(super) fn new() -> Self {
+        Self {
+            settings: settings(&|error| tracing::warn!(%error, "the default of Linux is assumed")),
+            ledgers: HashMap::new(),
+        }
+    }
+
+    /// The sources of one endpoint: the configured addresses, or the one that the kernel chooses.
+    pub(super) fn towards(
+        &mut self,
+        destination: SocketAddr,
+        upstream: &model::Upstream,
+    ) -> Box<[Arc<SourcePorts>]> {
+        let addresses = upstream.source.addresses.iter();
+        let addresses = addresses.filter(|address| address.is_ipv4() == destination.is_ipv4());
+        let mut routes: Vec<Route> =
+            addresses.map(|source| Route { source: *source, is_bound: true, destination }).collect();
+        if routes.is_empty() {
+            let source = local_ports::chosen_source(destination).unwrap_or_else(|error| {
+                tracing::warn!(upstream = %upstream.name, %destination, %error, "no route yet");
+                unspecified(destination)
+            });
+            routes.push(Route { source, is_bound: false, destination });
+        }
+        routes.into_iter().map(|route| Arc::new(self.ports(route, upstream))).collect()
+    }
+
+    fn ports(&mut self, route: Route, upstream: &model::Upstream) -> SourcePorts {
+        let Self { settings, ledgers } = self;
+        let hold = settings.hold(route.source, route.destination);
+        let ledger = ledgers.entry((route.source, route.destination));
+        let ledger = ledger.or_insert_with(|| Arc::new(Mutex::new(Ledger::new(hold))));
+        SourcePorts::new(upstream, route, settings, Arc::clone(ledger))
+    }
+
+    /// Says what becomes of a configured range that cannot be had as it is written.
+    pub(super) fn check(&self, upstream: &model::Upstream) {
+        let Some(configured) = &upstream.source.ports else { return };
+        let range = &self.settings.range;
+        let name = &upstream.name;
+        let had = self.settings.narrowed(configured);
+        if !self.settings.range_by_socket {
+            tracing::warn!(upstream = %name, ?range, "source.ports needs Linux 6.3; all of the host's are used");
+        } else if had != *configured {
+            tracing::warn!(
+                upstream = %name, ?configured, ?range, ?had,
+                "source.ports reaches beyond net.ipv4.ip_local_port_range, which it only narrows"
+            );
+        }
+    }
+}
+
+/// Follows the kernel's settings and its choice of sources, for as long as it is polled.
+pub(super) async fn follow(registry: Arc<Registry>) {
+    let ignored = |_: &io::Error| {};
+    let mut known = settings(&ignored);
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let found = settings(&ignored);
+        let has_changed = found != known;
+        let upstreams = registry.upstreams.iter();
+        for source in upstreams.flat_map(|upstream| &upstream.endpoints).flat_map(|e| &e.sources) {
+            follow_route(source);
+            if has_changed {
+                source.note_settings(&found, Instant::now());
+            }
+        }
+        if has_changed {
+            tracing::info!(?found, "the kernel's settings for local ports have changed");
+            known = found;
+        }
+    }
+}
+
+fn follow_route(ports: &SourcePorts) {
+    if ports.bind_to().is_some() {
+        return;
+    }
+    // Without a route there is nothing to dial from, and what was known may hold again.
+    if let Ok(source) = local_ports::chosen_source(ports.destination())
+        && source != ports.source()
+    {
+        let destination = ports.destination();
+        tracing::info!(%destination, %source, before = %ports.source(), "the kernel chooses another source");
+        ports.note_source(source);
+    }
+}
+
+/// What the kernel says; what it does not is as Linux comes, after `missing` is told.
+fn settings(missing: &dyn Fn(&io::Error)) -> PortSettings {
+    fn or<T>(read: io::Result<T>, usual: T, missing: &dyn Fn(&io::Error)) -> T {
+        read.unwrap_or_else(|error| {
+            missing(&error);
+            usual
+        })
+    }
+    let usual = PortSettings::default();
+    PortSettings {
+        range: or(limits::local_port_range(), usual.range, missing),
+        reserved: or(limits::reserved_ports(), usual.reserved, missing),
+        tw_reuse: or(limits::tcp_tw_reuse(), usual.tw_reuse, missing),
+        tw_reuse_delay: or(limits::tcp_tw_reuse_delay(), usual.tw_reuse_delay, missing),
+        timestamps: or(limits::tcp_timestamps().map(|on| on > 0), usual.timestamps, missing),
+        range_by_socket: or(local_ports::has_port_range(), usual.range_by_socket, missing),
+    }
+}
+
+fn unspecified(destination: SocketAddr) -> IpAddr {
+    match destination {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::fixture;
+    use crate::source::lease::PortLease;
+    use crate::source::level::Level;
+
+    fn upstream(addresses: &[&str]) -> model::Upstream {
+        let mut upstream = fixture::upstream("app", &[3000]);
+        upstream.source.addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
+        upstream
+    }
+
+    fn names(sources: &[Arc<SourcePorts>]) -> Vec<(String, bool)> {
+        sources.iter().map(|source| (source.source().to_string(), source.bind_to().is_some())).collect()
+    }
+
+    #[test]
+    fn configured_addresses_are_the_sources_and_else_what_the_kernel_chooses() {
+        let mut sources = Sources::new();
+        let to: SocketAddr = "127.0.0.1:3000".parse().unwrap();
+        let configured = sources.towards(to, &upstream(&["127.0.0.7", "::1", "127.0.0.8"]));
+        assert_eq!(names(&configured), [("127.0.0.7".into(), true), ("127.0.0.8".into(), true)]);
+        let chosen = sources.towards(to, &upstream(&[]));
+        assert_eq!(names(&chosen), [("127.0.0.1".into(), false)]);
+    }
+
+    #[test]
+    fn upstreams_with_the_same_endpoint_and_source_share_what_is_taken() {
+        let mut sources = Sources::new();
+        let to: SocketAddr = "127.0.0.1:3000".parse().unwrap();
+        let one = sources.towards(to, &upstream(&[]));
+        let other = sources.towards(to, &upstream(&["127.0.0.1", "127.0.0.2"]));
+        let now = Instant::now();
+        let lease = PortLease::take(&one, 0, Level::Warn, now).unwrap();
+        let used = |ports: &SourcePorts| ports.figures(now).used;
+        assert_eq!((used(&one[0]), used(&other[0]), used(&other[1])), (1, 1, 0));
+        drop(lease);
+        assert_eq!(used(&other[0]), 0);
+    }
+
+    #[test]
+    fn a_port_is_taken_where_there_is_most_room() {
+        let mut sources = Sources::new();
+        let two = sources.towards("127.0.0.1:3000".parse().unwrap(), &upstream(&["127.0.0.1", "127.0.0.2"]));
+        let now = Instant::now();
+        let leases: Vec<_> = (0..10).map(|_| PortLease::take(&two, 0, Level::Warn, now).unwrap()).collect();
+        assert_eq!((two[0].figures(now).used, two[1].figures(now).used), (5, 5));
+        drop(leases);
+        let of_second: Vec<_> =
+            (0..3).map(|_| PortLease::take(&two[1..], 0, Level::Warn, now).unwrap()).collect();
+        let next = PortLease::take(&two, 1, Level::Warn, now).unwrap();
+        assert!(Arc::ptr_eq(next.ports(), &two[0]) && of_second.len() == 3);
+    }
+}
