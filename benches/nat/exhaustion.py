@@ -1,5 +1,7 @@
 """Nothing pooled: the ports run out, and come back after TIME_WAIT."""
 
+import math
+
 from . import network, trial
 from .clients import Load
 from .compare import REFUSED
@@ -13,8 +15,7 @@ _TOLERANCE_PERCENT = 3
 # A refusal may cost no more than a request, and both no more when ports are out than before, within the
 # noise of a busy machine.
 _CPU_FACTOR = 1.5
-# Timers of a minute are late by seconds (kernel/time/timer.c), and a look at the kernel's sockets comes
-# after that.
+# Timers of a minute are up to 5.12 s late (the granularity of their level in kernel/time/timer.c).
 _LATE_SECONDS = 8
 _HEAD = ["seconds", "ports taken", "served/s", "refused/s", "CPU ms/s", "CPU ms/request"]
 _STEP_SECONDS = 4
@@ -23,11 +24,11 @@ _STEP_SECONDS = 4
 def run(options):
     """HTTP without a pool and TCP, both at once, each in a network of its own."""
     ports, rate = (256, 100) if options.quick else (1024, 200)
-    full_after = ports / rate
-    seconds = full_after + (3 if options.quick else network.TIME_WAIT_SECONDS + _LATE_SECONDS)
+    least = ports / rate + (3 if options.quick else network.TIME_WAIT_SECONDS + _LATE_SECONDS)
+    seconds = math.ceil(least / _STEP_SECONDS) * _STEP_SECONDS
     outcome = Outcome(
         "exhaustion",
-        f"{rate} requests a second for {seconds:.0f} s from {ports} ports, each with a connection of its "
+        f"{rate} requests a second for {seconds} s from {ports} ports, each with a connection of its "
         f"own; refuse_percent = {REFUSE_PERCENT}",
     )
     plans = [trial.Plan(subject, Load(rate, seconds, keep), ports) for subject, keep in _subjects()]
@@ -53,7 +54,7 @@ def _timeline(result):
     """A row for every few seconds."""
     rows, start = [], 0.0
     while start < result.plan.load.seconds:
-        end = min(start + _STEP_SECONDS, result.plan.load.seconds)
+        end = start + _STEP_SECONDS
         served, failed = result.tally.between(start, end)
         cpu = result.cpu_per_request(start, end)
         rows.append(
