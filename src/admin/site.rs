@@ -50,15 +50,18 @@ impl Site {
                     ticks += 1;
                 }
                 // Who comes first need not wait for the next second.
-                () = self.feed.first_subscriber() => self.look(false),
+                () = self.feed.first_subscriber() => {
+                    self.look(false);
+                }
             }
         }
     }
 
-    fn look(&self, record: bool) {
+    /// Takes a snapshot, if it is for the history or anybody listens; returns whether it did.
+    fn look(&self, record: bool) -> bool {
         let heard = self.feed.is_heard();
         if !heard && !record {
-            return;
+            return false;
         }
         // The history has no figure of the host, some of which take long to read.
         let host = if heard { Host::read() } else { Host::default() };
@@ -69,6 +72,7 @@ impl Site {
         if heard {
             self.feed.publish(&snapshot);
         }
+        true
     }
 
     /// What was recorded so far.
@@ -81,4 +85,31 @@ impl Site {
 fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::fixture;
+
+    #[test]
+    fn nothing_is_looked_at_for_nobody() {
+        let state = AdminState {
+            registry: fixture::registry(),
+            config: fixture::config().into(),
+            access_log: None,
+            drain: Box::new(|| {}),
+        };
+        let site = Site::new(state.into(), None, CancellationToken::new());
+        let samples =
+            || serde_json::to_value(site.history().after(0)).unwrap()["times_ms"].as_array().unwrap().len();
+        assert!(!site.look(false));
+        assert!(site.look(true));
+        assert_eq!(samples(), 1);
+        let events = site.feed.subscribe(Arc::default());
+        assert!(site.look(false));
+        assert_eq!(samples(), 1);
+        drop(events);
+        assert!(!site.look(false));
+    }
 }
