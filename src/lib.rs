@@ -31,7 +31,8 @@
 //!    session's entry in its worker's table tells what it is at, for as long as it lasts.
 //! 3. HTTP, in [`forward::http`]: read a request head and rewrite it ([`http1`]); choose an endpoint
 //!    ([`upstream::group`], [`upstream::balance`], [`upstream::health`]); lease a connection to it
-//!    ([`forward::acquire`]: idle here, else with a sibling, else dialled by [`upstream::connect`]);
+//!    ([`forward::acquire`]: idle here, else with a sibling, else dialled by [`upstream::connect`];
+//!    [`forward::waiting`] watches the client meanwhile);
 //!    move the request and the response, both at once ([`forward::exchange`]). Then the lease ends:
 //!    the connection goes back to the [`pool`] or is discarded with a reason, and the session waits
 //!    for its next request without holding a buffer.
@@ -68,14 +69,16 @@
 //!
 //! What decides is kept apart from what does I/O: [`http1`], [`upstream::balance`],
 //! [`upstream::health`], [`upstream::idle_learning`], [`pool::idle`], [`pool::waiters`], [`close::policy`],
-//! [`observe::reaper`], [`forward::half_close`] and [`timer::wheel`] read no clock, hold no socket and draw no
-//! random number. Time and seeds are their arguments, so that tests need neither to wait nor to hope.
+//! [`observe::reaper`], [`forward::half_close`], [`forward::blocked`] and [`timer::wheel`] read no clock, hold
+//! no socket and draw no random number. Time and seeds are their arguments, so that tests need neither to wait
+//! nor to hope.
 //!
 //! # Invariants
 //!
 //! 1. Every socket has an owner and a deadline in every state, and a peer's FIN is noticed in every
-//!    state: an idle pooled connection is watched, and so is the client whose answer is awaited.
-//!    Where that fails, the reaper closes the socket, and counts a fault of ours.
+//!    state: an idle pooled connection is watched, and so is the client whose answer is awaited. What
+//!    is not read, because nobody takes it, is looked at ([`forward::blocked`]).
+//!    Where all that fails, the reaper closes the socket, and counts a fault of ours.
 //! 2. A connection goes back to its pool only after a request that was sent whole and a response
 //!    that was read whole, when both sides agreed to keep it and no byte lies beyond the response. A
 //!    byte that arrives on an idle connection condemns it.
@@ -83,8 +86,8 @@
 //!    reasons, and no effect on the endpoint's health.
 //! 4. A request is sent a second time at most: when the first connection had been used before,
 //!    nothing of a response had come, and the request is idempotent or not a byte of it was written.
-//! 5. A close does not destroy what the client may still read: RST only where nothing is
-//!    outstanding, to say that a response was cut short, or because the configuration asks for it.
+//! 5. A close does not destroy what the client may still read: RST only once all is acknowledged, or,
+//!    after a time, to say that a response was cut short or because the configuration asks for it.
 //! 6. Every close, refusal, discard and retry is counted, under a label of [`reason`] where it has
 //!    one.
 //! 7. Nothing grows without bound: heads, buffers, queues, tables and labels have limits.

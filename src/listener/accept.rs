@@ -2,7 +2,7 @@
 
 use super::backoff::{AcceptError, Backoff, classify};
 use crate::addr::ClientAddr;
-use crate::config::model::Linger;
+use crate::config::model::{ClientFin, Linger};
 use crate::forward::dispatch;
 use crate::forward::exchange::Deadlines;
 use crate::forward::half_close::Limits;
@@ -37,7 +37,13 @@ impl Inlet {
             client_half_close: client.half_close,
             response_head: endpoint.response_header,
             endpoint_body: endpoint.body,
+            endpoint_half_close: endpoint.half_close,
         }
+    }
+
+    /// Whether a client's FIN before its answer is taken for leaving, where that is safe.
+    pub fn aborts_on_fin(&self) -> bool {
+        self.state.config.client_fin == ClientFin::Abort
     }
 
     /// The deadlines of a tunnel.

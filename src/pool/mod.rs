@@ -1,6 +1,7 @@
 //! Connections to endpoints, kept between requests: one pool an endpoint in each worker.
 
 pub mod connection;
+pub mod ending;
 pub mod handover;
 pub mod identity;
 pub mod idle;
@@ -12,6 +13,7 @@ pub mod watch;
 mod endpoint_pool;
 
 pub use connection::Connection;
+pub use ending::Ending;
 pub use endpoint_pool::{Delivery, Pool, Ticket};
 pub use identity::Identity;
 pub use lease::Lease;

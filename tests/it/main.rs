@@ -9,6 +9,7 @@
 mod balancing;
 mod cli;
 mod forwarding;
+mod half_close;
 mod harness;
 mod life;
 mod pool;
@@ -41,6 +42,7 @@ fn main() {
         ports::tests(),
         balancing::tests(),
         tcp::tests(),
+        half_close::tests(),
         life::tests(),
         cli::tests(),
         real::tests(),

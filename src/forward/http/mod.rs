@@ -149,13 +149,15 @@ impl HttpSession {
         );
     }
 
-    /// Sends millpond's own answer, within `timeout.body`; returns its length in bytes.
+    /// Sends millpond's own answer, within `timeout.body`, and before all is to be over; returns its
+    /// length in bytes.
     async fn answer(&mut self, method: Option<Method>, reason: RejectReason, persist: bool) -> u64 {
         self.session.counters().rejects.inc(reason.index());
         let mut out = self.worker.buffers.lend_head();
         Answer { reason, method, persist }.write_to(out.bytes());
         let timeout = &self.inlet.state.config.timeout;
-        self.timer.set(Instant::now() + timeout.body);
+        let due = Instant::now() + timeout.body;
+        self.timer.set(self.client_closed.map_or(due, |over| over.min(due)));
         tokio::select! {
             biased;
             // A client that is gone needs no answer; the session is about to notice.

@@ -165,9 +165,9 @@ fn what_could_not_be_read_is_absent() {
     for absent in [
         "millpond_memory_resident_bytes",
         "millpond_access_log_lines_lost_total",
+        "millpond_source_ports_exhaustion_seconds",
         "millpond_close_wait_sockets",
         "millpond_close_wait_oldest_seconds",
-        "millpond_source_ports_exhaustion_seconds",
     ] {
         assert!(!samples.iter().any(|sample| sample.name == absent), "{absent}");
     }

@@ -11,6 +11,7 @@ use crate::budget::Budget;
 use crate::config::model;
 use crate::metrics::counters::EndpointCounters;
 use crate::pool::connection::{Connection, Life, NoSlot, OpenSlot, Quiet};
+use crate::pool::ending::Ending;
 use crate::pool::handover::{Handover, Message};
 use crate::pool::identity::Identity;
 use crate::pool::idle::IdleList;
@@ -145,8 +146,8 @@ impl Pool {
     }
 
     /// Closes a connection that no gauge counts any more.
-    pub fn close(&self, connection: Connection, reason: DiscardReason) {
-        connection.close(reason, self.upstream.socket.close, self.counters());
+    pub fn close(&self, connection: Connection, ending: Ending) {
+        connection.close(ending, self.upstream.socket.close, self.counters());
     }
 
     /// Joins the queue for a connection.
@@ -389,7 +390,7 @@ impl Pool {
 
     fn drop_idle(&self, connection: Connection, reason: DiscardReason) {
         transition(self.counters(), State::Idle, State::Absent);
-        self.close(connection, reason);
+        self.close(connection, reason.into());
     }
 
     /// Publishes how many wait, for the statistics and for the siblings.

@@ -1,16 +1,10 @@
 //! Bodies that are large or slow, and responses that do not wait for the request.
 
-use crate::harness::{
-    Client, DEADLINE, Ended, Framing, Gate, Origin, Proxy, Setup, always, eventually, kernel, pattern,
-};
+use crate::harness::{Client, Ended, Framing, Gate, Origin, Proxy, Setup, always, pattern};
 use libtest_mimic::Trial;
 use millpond::reason::DiscardReason;
-use millpond::sys::sock_diag::TcpState;
 use std::io::Write;
-use std::net::SocketAddr;
-use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
 
 pub(crate) fn tests() -> Vec<Trial> {
     crate::trials![
@@ -21,7 +15,6 @@ pub(crate) fn tests() -> Vec<Trial> {
         a_large_head_passes,
         an_early_response_reaches_a_client_that_is_still_sending,
         an_early_response_before_a_reset_reaches_the_client,
-        a_client_that_is_slower_than_its_endpoint_is_not_reaped,
     ]
 }
 
@@ -197,47 +190,4 @@ fn an_early_response_before_a_reset_reaches_the_client() {
     drop(client);
     sending.join().unwrap();
     assert_ne!(origin.ended(0), Some(Ended::Fin));
-}
-
-/// The endpoint has closed, and its socket is in CLOSE_WAIT for longer than the reaper lets one be that
-/// is stuck: for as long as the client reads nothing.
-fn a_client_that_is_slower_than_its_endpoint_is_not_reaped() {
-    const BLOCK: usize = 8 << 10;
-    /// More than the sockets and buffers on the way hold.
-    const MOST: usize = 4 * LARGE;
-    let (tell, told) = mpsc::channel();
-    let origin = Origin::start(move |conn| {
-        conn.request();
-        conn.send("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
-        let (body, to) = (pattern(MOST), conn.sender().local_addr().unwrap());
-        let blocks = body.chunks(BLOCK).take_while(|block| {
-            conn.send(block);
-            !stays_unread(to, 2 * BLOCK)
-        });
-        let sent = (blocks.count() + 1) * BLOCK;
-        tell.send(sent).unwrap();
-    });
-    let proxy = Setup::http([origin.address()]).upstream("timeout.half_close = \"10ms\"").start();
-    let mut client = Client::connect(proxy.address());
-    client.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n");
-    let sent = told.recv_timeout(DEADLINE).unwrap();
-
-    let age =
-        || proxy.registry().close_wait.stuck(Instant::now()).map_or(Duration::ZERO, |stuck| stuck.oldest);
-    eventually("the census suspects it", || age() > Duration::from_secs(2));
-    eventually("it is judged", || age() < Duration::from_secs(2));
-    assert!(client.response().body == pattern(sent));
-}
-
-/// Whether the proxy leaves more than so many of the bytes unread that it received from this origin.
-fn stays_unread(origin: SocketAddr, bytes: usize) -> bool {
-    let open = || kernel::towards(origin, &[TcpState::Established]);
-    let unread = || open().iter().map(|socket| socket.rqueue).max().unwrap_or(0);
-    let (before, start) = (unread(), Instant::now());
-    while before as usize > bytes && unread() == before {
-        if start.elapsed() > Duration::from_millis(300) {
-            return true;
-        }
-    }
-    false
 }

@@ -32,7 +32,13 @@ pub(crate) fn in_close_wait_of(pid: u32) -> Vec<Socket> {
 
 /// The proxy's end of a client's connection, if it is in one of these states.
 pub(crate) fn session(proxy: SocketAddr, client: SocketAddr, states: &[TcpState]) -> Option<Socket> {
+    of_listener(proxy, states).into_iter().find(|socket| socket.remote == client)
+}
+
+/// The proxy's ends of all clients' connections that are in one of these states.
+pub(crate) fn of_listener(proxy: SocketAddr, states: &[TcpState]) -> Vec<Socket> {
     let filter = Filter { local_port: Some(proxy.port()), ..Filter::states(TcpStates::of(states)) };
-    let found = sockets(&filter).expect("netlink answers");
-    found.into_iter().find(|socket| socket.local == proxy && socket.remote == client)
+    let mut found = sockets(&filter).expect("netlink answers");
+    found.retain(|socket| socket.local == proxy);
+    found
 }
