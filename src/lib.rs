@@ -45,8 +45,9 @@
 //! 6. [`close::policy`] decides between FIN, FIN and drain, and RST; [`close::linger`] carries it
 //!    out. The session's guard counts the one reason for which it ended.
 //!
-//! Beside it runs the kernel's view of the same sockets: [`observe::census`] finds what is in
-//! CLOSE_WAIT, [`observe::reaper`] suspects what has been there for too long, the worker that owns it
+//! Beside it runs the kernel's view of the same sockets: [`observe::census`] counts the ports that are
+//! held towards each endpoint, which the budgets of [`source`] are corrected by, and finds what is in
+//! CLOSE_WAIT. [`observe::reaper`] suspects what has been there for too long; the worker that owns it
 //! tells what it is waiting for, and closes it if that is nothing.
 //!
 //! # Modules
