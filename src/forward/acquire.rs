@@ -102,6 +102,7 @@ pub async fn acquire(
         ticket.insist();
     }
     if want == Want::Fresh {
+        ticket.want_fresh();
         dial_if_possible(group, endpoint, &pool, Level::ReuseOnly, now);
     }
     let short = provide(group, endpoint, &pool, now);

@@ -334,7 +334,10 @@ impl Pool {
             return self.drop_idle(connection, reason);
         }
         connection.life_mut().leased_at = now;
-        let given = self.waiters.borrow_mut().give(Ok(connection));
+        let given = match was_used && self.is_coming() {
+            true => self.waiters.borrow_mut().give_used(Ok(connection)),
+            false => self.waiters.borrow_mut().give(Ok(connection)),
+        };
         self.publish();
         let Err(Ok(connection)) = given else { return };
         if !was_used && let Quiet::No(reason) = connection.watch_idle(key) {
