@@ -33,3 +33,30 @@ address! {
     /// A local address that connections to an upstream are dialled from.
     SourceAddr(IpAddr)
 }
+
+/// An address as the kernel lists it: an IPv4-mapped one as IPv4, without scope and flow label.
+pub fn plain(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// The two addresses of a connection, both [`plain`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ends {
+    /// Ours.
+    pub local: SocketAddr,
+    /// The peer's.
+    pub remote: SocketAddr,
+}
+
+impl Ends {
+    /// The ends of the connection between these.
+    pub fn new(local: SocketAddr, remote: SocketAddr) -> Self {
+        Self { local: plain(local), remote: plain(remote) }
+    }
+}
+
+impl fmt::Display for Ends {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} -> {}", self.local, self.remote)
+    }
+}

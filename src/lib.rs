@@ -16,8 +16,10 @@
 //! ([`pool::handover`]). Only when nobody has one is another connection dialled.
 //!
 //! Beside the workers, a control thread serves the [`admin`] server, takes snapshots of the counters
-//! for its streams and its history, and ends a drain that takes too long; and a thread writes the
-//! access log, where there is one. The [`supervisor`] starts all of them or none.
+//! for its streams and its history, and ends a drain that takes too long; a thread asks the kernel
+//! once a second what it has of our sockets ([`observe::census`]); and a thread writes the access log,
+//! where there is one. The [`supervisor`] starts all of them or none. Whatever they want of a worker
+//! is a [`command`], which the worker carries out itself.
 //!
 //! # Data path
 //!
@@ -26,10 +28,12 @@
 //! 1. `main.rs` calls [`cli`], which reads the configuration ([`config`]) and starts the
 //!    [`supervisor`]. That binds every address ([`listener::bind`]) before it starts a [`worker`].
 //! 2. [`listener::accept`] accepts a client, opens its [`session`] within the descriptor [`budget`]
-//!    and the listener's limits, and gives it to [`forward::dispatch`], which starts one task.
+//!    and the listener's limits, and gives it to [`forward::dispatch`], which starts one task. The
+//!    session's entry in its worker's table tells what it is at, for as long as it lasts.
 //! 3. HTTP, in [`forward::http`]: read a request head and rewrite it ([`http1`]); choose an endpoint
 //!    ([`upstream::group`], [`upstream::balance`], [`upstream::health`]); lease a connection to it
-//!    ([`forward::acquire`]: idle here, else with a sibling, else dialled by [`upstream::connect`]);
+//!    ([`forward::acquire`]: idle here, else with a sibling, else dialled by [`upstream::connect`];
+//!    [`forward::waiting`] watches the client meanwhile);
 //!    move the request and the response, both at once ([`forward::exchange`]). Then the lease ends:
 //!    the connection goes back to the [`pool`] or is discarded with a reason, and the session waits
 //!    for its next request without holding a buffer.
@@ -40,6 +44,10 @@
 //!    answered, whether the request may be sent again, and what becomes of both connections.
 //! 6. [`close::policy`] decides between FIN, FIN and drain, and RST; [`close::linger`] carries it
 //!    out. The session's guard counts the one reason for which it ended.
+//!
+//! Beside it runs the kernel's view of the same sockets: [`observe::census`] finds what is in
+//! CLOSE_WAIT, [`observe::reaper`] suspects what has been there for too long, the worker that owns it
+//! tells what it is waiting for, and closes it if that is nothing.
 //!
 //! # Modules
 //!
@@ -52,8 +60,8 @@
 //! | [`config`] | from TOML to validated types, with every problem at once |
 //! | [`sys`] | socket options, `sock_diag`, limits, splice(2): the only `unsafe` code |
 //! | [`http1`], [`close`], [`source`] | HTTP/1.1 messages without sockets; how connections end; the ports they come from |
-//! | [`registry`], [`session`], [`metrics`], [`upstream`], [`pool`] | what is known and counted of listeners, clients and endpoints; choosing and reaching an endpoint; connections kept to it |
-//! | [`observe`] | the JSON of `/stats`, the log, the access log |
+//! | [`registry`], [`session`], [`command`], [`metrics`], [`upstream`], [`pool`] | what is known and counted of listeners, clients and endpoints; what a worker may be asked; choosing and reaching an endpoint; connections kept to it |
+//! | [`observe`] | the JSON of `/stats`, the log, the access log; the census and the reaper |
 //! | [`listener`], [`worker`], [`forward`] | accepting, one thread's belongings, and carrying traffic |
 //! | [`admin`] | the admin server, which reads the registry and gives commands |
 //! | [`supervisor`] | start everything or nothing; drain; end |
@@ -61,13 +69,16 @@
 //!
 //! What decides is kept apart from what does I/O: [`http1`], [`upstream::balance`],
 //! [`upstream::health`], [`upstream::idle_learning`], [`pool::idle`], [`pool::waiters`], [`close::policy`],
-//! [`forward::half_close`] and [`timer::wheel`] read no clock, hold no socket and draw no random
-//! number. Time and seeds are their arguments, so that tests need neither to wait nor to hope.
+//! [`observe::reaper`], [`forward::half_close`], [`forward::blocked`] and [`timer::wheel`] read no clock, hold
+//! no socket and draw no random number. Time and seeds are their arguments, so that tests need neither to wait
+//! nor to hope.
 //!
 //! # Invariants
 //!
 //! 1. Every socket has an owner and a deadline in every state, and a peer's FIN is noticed in every
-//!    state: an idle pooled connection is watched, and so is the client whose answer is awaited.
+//!    state: an idle pooled connection is watched, and so is the client whose answer is awaited. What
+//!    is not read, because nobody takes it, is looked at ([`forward::blocked`]).
+//!    Where all that fails, the reaper closes the socket, and counts a fault of ours.
 //! 2. A connection goes back to its pool only after a request that was sent whole and a response
 //!    that was read whole, when both sides agreed to keep it and no byte lies beyond the response. A
 //!    byte that arrives on an idle connection condemns it.
@@ -75,12 +86,12 @@
 //!    reasons, and no effect on the endpoint's health.
 //! 4. A request is sent a second time at most: when the first connection had been used before,
 //!    nothing of a response had come, and the request is idempotent or not a byte of it was written.
-//! 5. A close does not destroy what the client may still read: RST only where nothing is
-//!    outstanding, to say that a response was cut short, or because the configuration asks for it.
+//! 5. A close does not destroy what the client may still read: RST only once all is acknowledged, or,
+//!    after a time, to say that a response was cut short or because the configuration asks for it.
 //! 6. Every close, refusal, discard and retry is counted, under a label of [`reason`] where it has
 //!    one.
 //! 7. Nothing grows without bound: heads, buffers, queues, tables and labels have limits.
-//! 8. The admin side never touches a session or a pool; it reads counters and asks for a drain.
+//! 8. The control side never touches a session or a pool; it reads counters and gives commands.
 //! 9. A figure that cannot be read is absent or `null` with a note, never 0.
 
 pub mod addr;
@@ -89,6 +100,7 @@ pub mod budget;
 pub mod buffer;
 pub mod cli;
 pub mod close;
+pub mod command;
 pub mod config;
 pub mod forward;
 pub mod http1;

@@ -49,7 +49,7 @@ labels! {
         BodyTimeout = "body_timeout",
         /// The client reset the connection.
         ClientReset = "client_reset",
-        /// The client closed in the middle of its request.
+        /// The client closed in the middle of its request, or before its answer where `client_fin` is "abort".
         ClientAborted = "client_aborted",
         /// The request broke a rule of HTTP/1.1; it was answered and the connection closed.
         BadRequest = "bad_request",
@@ -59,13 +59,14 @@ labels! {
         TunnelDone = "tunnel_done",
         /// We reset the connection: by configuration, or to pass on the other side's reset.
         Reset = "reset",
-        /// A half-closed peer did not finish within `timeout.half_close`.
+        /// A half-closed peer did not finish within `timeout.half_close`: its other side went on, or took
+        /// nothing of what was sent before the FIN.
         HalfCloseDeadline = "half_close_deadline",
         /// The proxy was draining.
         Drain = "drain",
         /// Refused at accept: a connection or descriptor limit.
         Refused = "refused",
-        /// The reaper closed it.
+        /// The reaper closed it: its client's or its endpoint's socket was stuck in CLOSE_WAIT.
         Reaped = "reaped",
     }
 }
@@ -158,7 +159,7 @@ labels! {
         Tunnel = "tunnel",
         /// The proxy was draining.
         Drain = "drain",
-        /// The reaper closed it.
+        /// The reaper closed it: it was stuck in CLOSE_WAIT.
         Reaped = "reaped",
     }
 }

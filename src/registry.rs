@@ -4,6 +4,7 @@
 use crate::addr::{EndpointAddr, ListenAddr};
 use crate::budget::Budget;
 use crate::config::model;
+use crate::metrics::close_wait::CloseWait;
 use crate::metrics::counters::{Counter, EndpointCounters, Gauge, ListenerCounters};
 use crate::session::ClientTable;
 use crate::source::level::Level;
@@ -23,6 +24,8 @@ pub struct Registry {
     pub upstreams: Vec<Arc<UpstreamState>>,
     /// Descriptors.
     pub budget: Arc<Budget>,
+    /// Sockets whose peer has closed and that we have not.
+    pub close_wait: CloseWait,
     /// When the process began to serve.
     pub started: Instant,
     /// The same by the wall clock.

@@ -1,13 +1,20 @@
-//! A client's session, from accept to close: what it takes, what it gives back, and its one reason.
+//! A client's session, from accept to close: what it takes, what it gives back, its one reason; and
+//! the table of a worker's sessions, in which whoever asks sees them.
+
+mod phase;
+mod table;
+
+pub use phase::Phase;
+pub use table::{Entry, Page, SessionTable};
 
 use crate::addr::ClientAddr;
-use crate::budget::Budget;
 use crate::metrics::counters::ListenerCounters;
+use crate::pool::Identity;
 use crate::reason::CloseReason;
-use crate::registry::ListenerState;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::rc::Rc;
+use std::sync::{Mutex, PoisonError};
 
 /// Sessions of each client address on a listener, all workers together. Kept only where
 /// `limit.connections_per_client` is set.
@@ -36,73 +43,45 @@ impl ClientTable {
     }
 }
 
-/// One open session. Dropped, it gives back what it took and counts why it ended.
+/// One open session, made by [`SessionTable::open`]. Dropped, it leaves the table, gives back what it
+/// took and counts why it ended.
 #[derive(Debug)]
-pub struct Session {
-    listener: Arc<ListenerState>,
-    budget: Arc<Budget>,
-    worker: usize,
-    client: ClientAddr,
-    reason: CloseReason,
-}
+pub struct Session(Rc<Entry>);
 
 impl Session {
-    /// Opens a session for a client just accepted. `None`: a limit is reached.
-    pub fn open(
-        listener: &Arc<ListenerState>,
-        budget: &Arc<Budget>,
-        worker: usize,
-        client: ClientAddr,
-    ) -> Option<Self> {
-        let limit = &listener.config.limit;
-        let open = || listener.gauge(|w| &w.sessions);
-        if limit.connections > 0 && open() >= limit.connections as u64 {
-            return None;
-        }
-        if !budget.take_client() {
-            return None;
-        }
-        let per_client = limit.connections_per_client;
-        if per_client > 0 && !listener.clients.enter(client.0.ip(), per_client) {
-            budget.release_client();
-            return None;
-        }
-        listener.workers[worker].sessions.inc();
-        listener.workers[worker].sessions_total.inc();
-        Some(Self {
-            listener: Arc::clone(listener),
-            budget: Arc::clone(budget),
-            worker,
-            client,
-            // What is dropped without a reason was cut when its worker ended.
-            reason: CloseReason::Drain,
-        })
-    }
-
     /// The client.
     pub fn client(&self) -> ClientAddr {
-        self.client
+        self.0.client()
     }
 
     /// The listener's counters of this worker.
     pub fn counters(&self) -> &ListenerCounters {
-        &self.listener.workers[self.worker]
+        self.0.counters()
+    }
+
+    /// What others see of it.
+    pub fn entry(&self) -> &Rc<Entry> {
+        &self.0
+    }
+
+    /// It goes on to a phase in which it has no connection to an endpoint.
+    pub fn enter(&self, phase: Phase) {
+        self.0.set_phase(phase, None);
+    }
+
+    /// It goes on to a phase in which it has this connection.
+    pub fn enter_with(&self, phase: Phase, connection: &Rc<Identity>) {
+        self.0.set_phase(phase, Some(Rc::clone(connection)));
     }
 
     /// Why the session ends, now that it does.
     pub fn ends(&mut self, reason: CloseReason) {
-        self.reason = reason;
+        self.0.set_reason(reason);
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let counters = self.counters();
-        counters.sessions.dec();
-        counters.closes.inc(self.reason.index());
-        if self.listener.config.limit.connections_per_client > 0 {
-            self.listener.clients.leave(self.client.0.ip());
-        }
-        self.budget.release_client();
+        self.0.leave();
     }
 }

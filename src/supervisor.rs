@@ -5,9 +5,11 @@ mod sources;
 
 use crate::admin::{self, AdminSocket, AdminState};
 use crate::budget::Budget;
+use crate::command;
 use crate::config::model::{Config, Endpoint};
 use crate::listener::bind::{self, BindError, Bound};
 use crate::observe::access_log::AccessLog;
+use crate::observe::census::Census;
 use crate::pool::handover::Handover;
 use crate::registry::{EndpointState, ListenerState, Registry, UpstreamState};
 use crate::sys::limits;
@@ -34,7 +36,8 @@ pub struct Supervisor {
 
 #[derive(Debug)]
 struct Threads {
-    workers: Vec<JoinHandle<io::Result<usize>>>,
+    workers: Workers,
+    census: Census,
     control: JoinHandle<()>,
 }
 
@@ -88,9 +91,11 @@ impl Supervisor {
         let upstreams = shared(&registry, config.runtime.workers);
         let tokens = Tokens::new(&registry);
         let admin_address = socket.address();
-        let workers = start_workers(&registry, sockets, &upstreams, access_log.clone(), &tokens)?;
+        let (workers, commands) = start_workers(&registry, sockets, &upstreams, access_log.clone(), &tokens)?;
+        let census =
+            Census::start(Arc::clone(&registry), commands).map_err(|error| tokens.stopped_for(error))?;
         let control = start_control(config, socket, &registry, access_log, &tokens)?;
-        let threads = Arc::new(Mutex::new(Some(Threads { workers, control })));
+        let threads = Arc::new(Mutex::new(Some(Threads { workers, census, control })));
         Ok(Self { registry, admin_address, tokens, threads })
     }
 
@@ -126,6 +131,7 @@ impl Supervisor {
                 Err(_) => tracing::error!("a worker panicked"),
             }
         }
+        drop(threads.census);
         self.tokens.over.cancel();
         // The control thread has no result; if it panicked, there is nothing left to wait for.
         let _ = threads.control.join();
@@ -146,6 +152,12 @@ impl Tokens {
     fn begin_drain(&self) {
         self.registry.draining.store(true, Relaxed);
         self.drain.cancel();
+    }
+
+    /// The start has failed: what was started ends.
+    fn stopped_for(&self, error: io::Error) -> StartError {
+        self.stop.cancel();
+        StartError::Thread(error)
     }
 }
 
@@ -203,6 +215,7 @@ fn registry(config: &Config, bound: Vec<Bound>, budget: Arc<Budget>) -> (Registr
         listeners: sockets.iter().map(|(state, _)| Arc::clone(state)).collect(),
         upstreams: upstreams.collect(),
         budget,
+        close_wait: Default::default(),
         started: Instant::now(),
         started_at: SystemTime::now(),
         draining: AtomicBool::new(false),
@@ -218,24 +231,29 @@ fn shared(registry: &Registry, workers: usize) -> Vec<Arc<Shared>> {
     registry.upstreams.iter().map(share).collect()
 }
 
-/// Starts one thread a worker; each reports when it serves, or everything is stopped again.
+type Workers = Vec<JoinHandle<io::Result<usize>>>;
+
+/// Starts one thread a worker, with the way to it; each reports when it serves, or everything is stopped again.
 fn start_workers(
     registry: &Arc<Registry>,
     mut sockets: Sockets,
     upstreams: &[Arc<Shared>],
     access_log: Option<AccessLog>,
     tokens: &Tokens,
-) -> Result<Vec<JoinHandle<io::Result<usize>>>, StartError> {
+) -> Result<(Workers, Vec<command::Sender>), StartError> {
     let count = sockets.iter().map(|(_, sockets)| sockets.len()).max().unwrap_or(0);
-    let mut threads = Vec::with_capacity(count);
+    let (mut threads, mut senders) = (Vec::with_capacity(count), Vec::with_capacity(count));
     let (ready, is_ready) = mpsc::channel();
     for index in 0..count {
+        let (sender, commands) = command::channel();
+        senders.push(sender);
         let parts = worker::Parts {
             index,
             registry: Arc::clone(registry),
             listeners: take_one_each(&mut sockets),
             upstreams: upstreams.to_vec(),
             access_log: access_log.clone(),
+            commands,
             drain: tokens.drain.clone(),
             stop: tokens.stop.clone(),
             ready: ready.clone(),
@@ -251,7 +269,7 @@ fn start_workers(
     if started < count {
         return Err(abandon(threads, tokens, io::Error::other("a worker did not start")));
     }
-    Ok(threads)
+    Ok((threads, senders))
 }
 
 fn take_one_each(sockets: &mut Sockets) -> Vec<(Arc<ListenerState>, std::net::TcpListener)> {
@@ -263,7 +281,7 @@ fn take_one_each(sockets: &mut Sockets) -> Vec<(Arc<ListenerState>, std::net::Tc
 }
 
 /// Stops what was started, and returns the worker's own error where there is one.
-fn abandon(threads: Vec<JoinHandle<io::Result<usize>>>, tokens: &Tokens, error: io::Error) -> StartError {
+fn abandon(threads: Workers, tokens: &Tokens, error: io::Error) -> StartError {
     tokens.stop.cancel();
     let ended = threads.into_iter().filter_map(|thread| thread.join().ok()?.err());
     StartError::Thread(ended.last().unwrap_or(error))
@@ -291,10 +309,7 @@ fn start_control(
             runtime.block_on(control(socket, state, tokens_there, timeout));
         })
     });
-    started.map_err(|error| {
-        tokens.stop.cancel();
-        StartError::Thread(error)
-    })
+    started.map_err(|error| tokens.stopped_for(error))
 }
 
 async fn control(socket: AdminSocket, state: Arc<AdminState>, tokens: Tokens, timeout: Duration) {

@@ -1,19 +1,22 @@
 //! One worker: a thread with its own runtime, listening sockets, sessions and pools. It shares
 //! nothing that it would have to lock while it forwards.
 
+mod commands;
+
 use crate::buffer::BufferPool;
+use crate::command;
 use crate::forward::acquire;
 use crate::forward::splice::Pipes;
 use crate::listener::accept;
 use crate::observe::access_log::AccessLog;
 use crate::registry::{ListenerState, Registry};
+use crate::session::SessionTable;
 use crate::timer::Timers;
 use crate::upstream::group::{Group, Shared};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
-use tokio::sync::Notify;
 use tokio::task::{JoinHandle, LocalSet};
 use tokio_util::sync::CancellationToken;
 
@@ -30,11 +33,11 @@ pub struct Worker {
     pub pipes: Rc<Pipes>,
     /// Deadlines.
     pub timers: Rc<Timers>,
+    /// The clients that it serves.
+    pub sessions: Rc<SessionTable>,
     /// Where finished exchanges are written down, if anywhere.
     pub access_log: Option<AccessLog>,
     draining: Cell<bool>,
-    sessions: Cell<usize>,
-    no_session: Notify,
     refused: Cell<usize>,
 }
 
@@ -55,6 +58,8 @@ pub struct Parts {
     pub upstreams: Vec<Arc<Shared>>,
     /// The access log.
     pub access_log: Option<AccessLog>,
+    /// What the control side asks of it.
+    pub commands: command::Receiver,
     /// When to begin to drain.
     pub drain: CancellationToken,
     /// When to end at once.
@@ -76,21 +81,11 @@ impl Parts {
     }
 
     async fn serve(self) -> std::io::Result<usize> {
-        let worker = Rc::new(Worker {
-            index: self.index,
-            registry: Arc::clone(&self.registry),
-            buffers: Rc::default(),
-            pipes: Pipes::new(Arc::clone(&self.registry.budget)),
-            timers: Timers::new(Instant::now()),
-            access_log: self.access_log,
-            draining: Cell::new(false),
-            sessions: Cell::new(0),
-            no_session: Notify::new(),
-            refused: Cell::new(0),
-        });
+        let worker = Rc::new(Worker::new(self.index, self.registry, self.access_log, Instant::now()));
         tokio::task::spawn_local(Rc::clone(&worker.timers).drive());
         let groups: Vec<Rc<Group>> =
             self.upstreams.iter().map(|upstream| worker.group(Arc::clone(upstream))).collect();
+        tokio::task::spawn_local(commands::serve(Rc::clone(&worker), groups.clone(), self.commands));
         let accepting = accept::start(&worker, self.listeners, &groups, &self.drain)?;
         // Whoever started the worker waits for this, unless it gave up.
         let _ = self.ready.send(());
@@ -100,11 +95,26 @@ impl Parts {
         }
         // Closed by the policy, not by being dropped: that would leave a TIME_WAIT for each.
         groups.iter().flat_map(|group| group.pools()).for_each(|pool| pool.shut());
-        Ok(worker.sessions.get())
+        Ok(worker.sessions.len())
     }
 }
 
 impl Worker {
+    fn new(index: usize, registry: Arc<Registry>, access_log: Option<AccessLog>, now: Instant) -> Self {
+        let budget = &registry.budget;
+        Self {
+            index,
+            buffers: Rc::default(),
+            pipes: Pipes::new(Arc::clone(budget)),
+            timers: Timers::new(now),
+            sessions: SessionTable::new(index, Arc::clone(budget), now),
+            access_log,
+            draining: Cell::new(false),
+            refused: Cell::new(0),
+            registry,
+        }
+    }
+
     /// Whether sessions are to end after what they are doing.
     pub fn is_draining(&self) -> bool {
         self.draining.get()
@@ -130,14 +140,8 @@ impl Worker {
         self.timers.wake_all();
         tokio::select! {
             () = stop.cancelled() => {}
-            () = self.all_sessions_ended() => {}
+            () = self.sessions.emptied() => {}
         }
-    }
-
-    /// Counts a session's task until the guard is dropped, so that a drain can wait for it.
-    pub fn count_session(self: &Rc<Self>) -> Counted {
-        self.sessions.set(self.sessions.get() + 1);
-        Counted(Rc::clone(self))
     }
 
     /// Counts a refused client until the guard is dropped; `None` when there are too many already.
@@ -147,12 +151,6 @@ impl Worker {
             self.refused.set(refused + 1);
             Refused(Rc::clone(self))
         })
-    }
-
-    async fn all_sessions_ended(&self) {
-        while self.sessions.get() > 0 {
-            self.no_session.notified().await;
-        }
     }
 
     /// This worker's view of an upstream; what is to be kept warm is dialled from now on.
@@ -168,20 +166,6 @@ impl Worker {
             }
         }
         group
-    }
-}
-
-/// A session's task while it runs.
-#[derive(Debug)]
-pub struct Counted(Rc<Worker>);
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        let left = self.0.sessions.get() - 1;
-        self.0.sessions.set(left);
-        if left == 0 {
-            self.0.no_session.notify_one();
-        }
     }
 }
 

@@ -23,7 +23,7 @@ const MODULES: &[&[&str]] = &[
     &["config"],
     &["sys"],
     &["http1", "close", "source"],
-    &["registry", "session", "metrics", "upstream", "pool"],
+    &["registry", "session", "command", "metrics", "upstream", "pool"],
     &["observe"],
     &["listener", "worker", "forward"],
     &["admin"],

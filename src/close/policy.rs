@@ -1,15 +1,17 @@
-//! Which way to close a connection (pure). Data that a client may still read is never destroyed;
-//! a pooled connection leaves no TIME_WAIT here where that can be had without loss.
+//! Which way to close a connection (pure): facts in, a plan out. Data that somebody still wants is not
+//! destroyed, but by configuration; a connection to an endpoint leaves no TIME_WAIT here where that can
+//! be had without loss.
 
 use crate::config::model::{Linger, UpstreamClose};
 use crate::reason::CloseReason;
+use crate::sys::sock_diag::TcpState;
 use std::time::Duration;
 
 /// How a client's connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientClose {
-    /// close(2): the kernel sends what is queued and FIN. Right when the client can send nothing
-    /// more that would provoke an RST over our last bytes.
+    /// close(2): the kernel sends what is queued and FIN. Right when nothing can come from the client
+    /// that would provoke an RST over our last bytes.
     Close,
     /// FIN, then read and drop until the client's FIN or `timeout.linger`, then close (lingering
     /// close, RFC 9112 section 9.6).
@@ -17,8 +19,14 @@ pub enum ClientClose {
     /// FIN, then wait until all is acknowledged; RST after this time (what SO_LINGER with a time
     /// means, without blocking the worker in close(2)).
     Acknowledge(Duration),
-    /// RST.
+    /// RST, as nothing is on its way that it would destroy.
     Reset,
+    /// RST when all is acknowledged. What is not by `timeout.linger` is left to the kernel, with a FIN
+    /// behind it; unless it is `cut`, which FIN would hide.
+    ResetOnceAcknowledged {
+        /// Whether the client must learn that it did not get everything.
+        cut: bool,
+    },
 }
 
 impl ClientClose {
@@ -26,18 +34,19 @@ impl ClientClose {
     /// the configuration says RST.
     pub fn reason(self, reason: CloseReason) -> CloseReason {
         match (self, reason) {
-            (Self::Reset, CloseReason::Graceful | CloseReason::IdleTimeout | CloseReason::TunnelDone) => {
-                CloseReason::Reset
-            }
+            (
+                Self::Reset | Self::ResetOnceAcknowledged { .. },
+                CloseReason::Graceful | CloseReason::IdleTimeout | CloseReason::TunnelDone,
+            ) => CloseReason::Reset,
             _ => reason,
         }
     }
 }
 
-/// What is known of a client's connection that is about to be closed.
+/// What its session knows of a client's connection that is about to be closed.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientState {
-    /// The client's FIN was read: nothing can come from it.
+    /// The client's FIN was seen: nothing more can come from it but what is here already.
     pub peer_closed: bool,
     /// The last request was read whole and the client announced that it was the last.
     pub announced_last: bool,
@@ -51,84 +60,145 @@ impl ClientState {
     pub const OPEN: Self = Self { peer_closed: false, announced_last: false, cut: false };
 }
 
+/// All that decides how a client's connection is closed.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientFacts {
+    /// The configuration.
+    pub linger: Linger,
+    /// What its session knows.
+    pub state: ClientState,
+    /// Bytes received and not read: close(2) would answer them with RST.
+    pub unread: usize,
+    /// Bytes sent and not acknowledged.
+    pub unacknowledged: usize,
+}
+
 /// Decides how to close a client's connection.
-pub fn client(linger: Linger, state: ClientState) -> ClientClose {
+pub fn client(facts: ClientFacts) -> ClientClose {
+    let ClientFacts { linger, state, unread, unacknowledged } = facts;
+    let silent = unread == 0 && (state.peer_closed || state.announced_last);
     match linger {
-        Linger::Reset => ClientClose::Reset,
-        _ if state.cut => ClientClose::Reset,
+        _ if state.cut || linger == Linger::Reset => match unacknowledged {
+            0 => ClientClose::Reset,
+            _ => ClientClose::ResetOnceAcknowledged { cut: state.cut },
+        },
         Linger::Timed(time) => ClientClose::Acknowledge(time),
-        Linger::Graceful if state.peer_closed || state.announced_last => ClientClose::Close,
-        Linger::Graceful => ClientClose::Drain,
+        _ if silent => ClientClose::Close,
+        _ => ClientClose::Drain,
     }
+}
+
+/// How far a connection to an endpoint is closed already. TIME_WAIT is where the first FIN came from
+/// (RFC 9293 section 3.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Nobody has sent FIN.
+    Open,
+    /// The endpoint sent FIN first: TIME_WAIT will be there, whatever we do.
+    EndpointFirst,
+    /// We sent FIN first. The endpoint's is awaited, for `tcp_fin_timeout` after close(2), and when it
+    /// comes TIME_WAIT is here: the port is held either way.
+    WeFirst,
+    /// We sent FIN first and the endpoint's has come: TIME_WAIT is here already.
+    TimeWait,
+    /// It was reset: nothing is left of it.
+    Gone,
+}
+
+/// Whose FIN came first on a connection of which we have closed our half.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum FirstFin {
+    Ours,
+    Endpoints,
+}
+
+impl FirstFin {
+    /// By the states just before and just after our shutdown(2). Before alone would miss an
+    /// endpoint's FIN that crossed it; after alone says CLOSED when all was acknowledged at once,
+    /// whoever was first.
+    pub fn of(before: TcpState, after: TcpState) -> Self {
+        match (before, after) {
+            (TcpState::CloseWait | TcpState::LastAck, _) | (_, TcpState::LastAck) => Self::Endpoints,
+            _ => Self::Ours,
+        }
+    }
+}
+
+impl Stage {
+    /// By the present state. `first`: whose FIN came first, if we have closed our half before; without
+    /// it, CLOSED cannot be told from a reset.
+    pub fn of(state: TcpState, first: Option<FirstFin>) -> Self {
+        match (state, first) {
+            (TcpState::Established, _) => Self::Open,
+            (TcpState::CloseWait | TcpState::LastAck, _) => Self::EndpointFirst,
+            (TcpState::FinWait1 | TcpState::FinWait2 | TcpState::Closing, _) => Self::WeFirst,
+            // The kernel takes TIME_WAIT from the socket, which is CLOSED then.
+            (TcpState::TimeWait, _) | (TcpState::Closed, Some(FirstFin::Ours)) => Self::TimeWait,
+            (TcpState::Closed, Some(FirstFin::Endpoints)) => Self::EndpointFirst,
+            (TcpState::Closed | TcpState::SynSent | TcpState::SynRecv | TcpState::Listen, _) => Self::Gone,
+        }
+    }
+}
+
+/// All that decides how a connection to an endpoint is closed.
+#[derive(Clone, Copy, Debug)]
+pub struct EndpointFacts {
+    /// The configuration.
+    pub close: UpstreamClose,
+    /// How far it is closed already.
+    pub stage: Stage,
+    /// Bytes of ours that the endpoint has not acknowledged; RST would destroy them.
+    pub outstanding: usize,
+    /// Bytes of the endpoint's that nobody has read: close(2) answers them with RST, whatever we would
+    /// like it to do (RFC 1122 section 4.2.2.13).
+    pub unread: usize,
+    /// Whether anybody wants those bytes delivered.
+    pub wanted: bool,
+    /// Whether the source ports towards this endpoint are running out.
+    pub port_pressure: bool,
 }
 
 /// How a connection to an endpoint is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EndpointClose {
-    /// FIN. `time_wait`: the endpoint has not sent its own, so TIME_WAIT will be here.
-    Fin {
-        /// Whether this close leaves a TIME_WAIT on this host.
-        time_wait: bool,
-    },
-    /// RST. `instead`: a FIN would have left a TIME_WAIT here.
-    Reset {
-        /// Whether this close saved a TIME_WAIT on this host.
-        instead: bool,
-    },
+pub struct EndpointClose {
+    /// By RST, instead of by close(2), which sends FIN if none was sent.
+    pub reset: bool,
+    /// What that means for this host's ports.
+    pub time_wait: TimeWait,
 }
 
-/// Decides how to close a connection to an endpoint. `unacknowledged`: bytes of ours that the
-/// endpoint has not acknowledged; RST would destroy them.
-pub fn endpoint(close: UpstreamClose, peer_closed: bool, unacknowledged: usize) -> EndpointClose {
-    match close {
-        UpstreamClose::Reset => EndpointClose::Reset { instead: !peer_closed },
-        UpstreamClose::Auto if !peer_closed && unacknowledged == 0 => EndpointClose::Reset { instead: true },
-        UpstreamClose::Auto | UpstreamClose::Graceful => EndpointClose::Fin { time_wait: !peer_closed },
-    }
+/// Whether the end of a connection leaves a TIME_WAIT on this host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeWait {
+    /// It does: the port is not free yet.
+    Left,
+    /// FIN would have left one, RST does not.
+    Avoided,
+    /// None was at stake: the endpoint closed first, or the connection is gone.
+    NotHere,
+}
+
+/// Decides how to close a connection to an endpoint.
+pub fn endpoint(facts: EndpointFacts) -> EndpointClose {
+    let at_stake = matches!(facts.stage, Stage::Open | Stage::WeFirst);
+    let reset = match facts.close {
+        // RST would reach nobody.
+        _ if matches!(facts.stage, Stage::TimeWait | Stage::Gone) => false,
+        _ if facts.unread > 0 => true,
+        UpstreamClose::Reset => true,
+        UpstreamClose::Auto => at_stake && !(facts.wanted && facts.outstanding > 0),
+        // A TIME_WAIT for each connection would be the end of a service that is short of ports.
+        UpstreamClose::Graceful => at_stake && facts.port_pressure && facts.outstanding == 0,
+    };
+    let time_wait = match facts.stage {
+        Stage::TimeWait => TimeWait::Left,
+        Stage::Open | Stage::WeFirst if reset => TimeWait::Avoided,
+        Stage::Open | Stage::WeFirst => TimeWait::Left,
+        Stage::EndpointFirst | Stage::Gone => TimeWait::NotHere,
+    };
+    EndpointClose { reset, time_wait }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const OPEN: ClientState = ClientState::OPEN;
-
-    #[test]
-    fn a_client_that_may_still_send_is_drained() {
-        assert_eq!(client(Linger::Graceful, OPEN), ClientClose::Drain);
-        assert_eq!(client(Linger::Graceful, ClientState { peer_closed: true, ..OPEN }), ClientClose::Close);
-        assert_eq!(
-            client(Linger::Graceful, ClientState { announced_last: true, ..OPEN }),
-            ClientClose::Close
-        );
-    }
-
-    #[test]
-    fn configuration_and_truncation_come_first() {
-        let time = Duration::from_secs(1);
-        assert_eq!(client(Linger::Reset, OPEN), ClientClose::Reset);
-        assert_eq!(client(Linger::Timed(time), OPEN), ClientClose::Acknowledge(time));
-        for linger in [Linger::Graceful, Linger::Timed(time)] {
-            let cut = ClientState { cut: true, ..OPEN };
-            assert_eq!(client(linger, cut), ClientClose::Reset);
-        }
-    }
-
-    #[test]
-    fn auto_resets_only_where_nothing_is_lost_and_something_is_saved() {
-        use EndpointClose::{Fin, Reset};
-        let cases = [
-            (UpstreamClose::Auto, false, 0, Reset { instead: true }),
-            (UpstreamClose::Auto, false, 1, Fin { time_wait: true }),
-            (UpstreamClose::Auto, true, 0, Fin { time_wait: false }),
-            (UpstreamClose::Auto, true, 1, Fin { time_wait: false }),
-            (UpstreamClose::Graceful, false, 0, Fin { time_wait: true }),
-            (UpstreamClose::Graceful, true, 0, Fin { time_wait: false }),
-            (UpstreamClose::Reset, false, 1, Reset { instead: true }),
-            (UpstreamClose::Reset, true, 0, Reset { instead: false }),
-        ];
-        for (close, peer_closed, unacknowledged, expected) in cases {
-            assert_eq!(endpoint(close, peer_closed, unacknowledged), expected);
-        }
-    }
-}
+mod tests;

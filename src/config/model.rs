@@ -148,7 +148,7 @@ pub struct ListenerSocket {
 pub enum Linger {
     /// FIN, then read the peer's last bytes until its FIN or `timeout.linger`.
     Graceful,
-    /// RST at once.
+    /// RST, once everything is acknowledged.
     Reset,
     /// SO_LINGER with this time, in whole seconds; close(2) is left to the kernel.
     Timed(Duration),
@@ -181,11 +181,12 @@ pub struct ListenerTimeout {
     pub header: Duration,
     /// Between two requests (http), or without a byte either way (tcp).
     pub idle: Duration,
-    /// Between two reads of a request body, and between two writes of a response.
+    /// Without a byte of a request body from the client, or of a response to it.
     pub body: Duration,
-    /// After a peer's FIN, all is over by then.
+    /// After the client's FIN, all is over by then; where that FIN waits behind bytes that the endpoint
+    /// does not take, as long as this without a byte either way.
     pub half_close: Duration,
-    /// Reading the peer's last bytes before close.
+    /// Reading the peer's last bytes before close, or waiting for its acknowledgements.
     pub linger: Duration,
 }
 
@@ -318,9 +319,10 @@ pub struct UpstreamTimeout {
     pub connect: Duration,
     /// From the request sent whole to the response head read whole.
     pub response_header: Duration,
-    /// Between two reads of a response body, and between two writes of a request.
+    /// Without a byte of a response body from the endpoint, or of a request to it.
     pub body: Duration,
-    /// After the endpoint's FIN in a tunnel, all is over by then.
+    /// After the endpoint's FIN in a tunnel, all is over by then; where that FIN waits behind bytes that
+    /// the client does not take, as long as this without a byte either way.
     pub half_close: Duration,
 }
 
@@ -333,16 +335,17 @@ pub struct UpstreamSocket {
     pub user_timeout: Duration,
     /// Keepalive probes; `None` sends none. With a [`Nat`], early enough for it.
     pub tcp_keepalive: Option<TcpKeepalive>,
-    /// How an idle pooled connection is closed.
+    /// How its connections are closed.
     pub close: UpstreamClose,
 }
 
-/// How an idle pooled connection is closed.
+/// How a connection to an endpoint is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpstreamClose {
-    /// RST when nothing is outstanding, so that no TIME_WAIT is left here; FIN otherwise.
+    /// RST, so that no TIME_WAIT is left here; FIN where the endpoint closed first, or bytes are on
+    /// their way that somebody wants.
     Auto,
-    /// FIN.
+    /// FIN; RST for what has nothing outstanding while ports run short.
     Graceful,
     /// RST.
     Reset,

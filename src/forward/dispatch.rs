@@ -17,14 +17,12 @@ use tokio::net::TcpStream;
 /// Starts the session's task.
 pub fn dispatch(worker: &Rc<Worker>, inlet: &Rc<Inlet>, stream: TcpStream, session: Session) {
     let (worker, inlet) = (Rc::clone(worker), Rc::clone(inlet));
-    match inlet.state.config.protocol {
-        Protocol::Http => {
-            tokio::task::spawn_local(HttpSession::new(worker, inlet, stream, session).serve());
-        }
-        Protocol::Tcp => {
-            tokio::task::spawn_local(TcpSession::new(worker, inlet, stream, session).serve());
-        }
-    }
+    let entry = Rc::clone(session.entry());
+    let task = match inlet.state.config.protocol {
+        Protocol::Http => tokio::task::spawn_local(HttpSession::new(worker, inlet, stream, session).serve()),
+        Protocol::Tcp => tokio::task::spawn_local(TcpSession::new(worker, inlet, stream, session).serve()),
+    };
+    entry.served_by(task.abort_handle());
 }
 
 /// Turns a client away for a limit: an HTTP client with a 503, any other with a clean close.

@@ -9,13 +9,15 @@ pub enum Failure {
     BadRequestBody(RejectReason),
     /// The client closed in the middle of its request.
     ClientAborted,
+    /// The client sent FIN before its answer came, and the listener takes that for leaving.
+    ClientLeft,
     /// The client reset the connection, or a write to it failed.
     ClientReset,
     /// The client sent nothing more of its request's body in time.
     ClientSilent,
     /// The client took nothing more of the response in time.
     ClientStalled,
-    /// The client had sent FIN, and its exchange was not over in time.
+    /// One side had sent FIN, and the exchange was not over in time.
     HalfCloseDeadline,
     /// The endpoint closed before a byte of its response.
     EndpointClosed,
@@ -55,6 +57,7 @@ impl Failure {
             Self::ClientAborted => {
                 (Some(Reject::ClientAborted), Close::ClientAborted, false, Discard::Aborted, false)
             }
+            Self::ClientLeft => (None, Close::ClientAborted, false, Discard::Aborted, false),
             Self::ClientReset => (None, Close::ClientReset, false, Discard::Aborted, false),
             Self::ClientSilent => {
                 (Some(Reject::BodyTimeout), Close::BodyTimeout, false, Discard::Aborted, false)
@@ -114,9 +117,10 @@ pub fn status(reason: RejectReason) -> (u16, &'static str) {
 mod tests {
     use super::*;
 
-    const ALL: [Failure; 12] = [
+    const ALL: [Failure; 13] = [
         Failure::BadRequestBody(RejectReason::BadChunk),
         Failure::ClientAborted,
+        Failure::ClientLeft,
         Failure::ClientReset,
         Failure::ClientSilent,
         Failure::ClientStalled,

@@ -1,6 +1,7 @@
 //! Carrying traffic: from a client's first byte to the last one of its answer.
 
 pub mod acquire;
+pub mod blocked;
 pub mod client_ip;
 pub mod dispatch;
 pub mod exchange;
@@ -15,3 +16,4 @@ pub mod socket;
 pub mod splice;
 pub mod tcp;
 pub mod tunnel;
+pub mod waiting;

@@ -1,6 +1,8 @@
 //! What forwarding needs of a socket, so that it can run over in-memory ones in tests.
 
+use super::blocked::Look;
 use crate::buffer::Lent;
+use crate::sys::tcp_info::{TcpInfo, tcp_state};
 use std::io;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -40,6 +42,15 @@ impl Socket for TcpStream {
 
     fn tcp(&self) -> Option<&TcpStream> {
         Some(self)
+    }
+}
+
+/// Looks at a flow that is blocked: whether its source has closed, and what its target, if it is one
+/// that takes bytes, has acknowledged. A system call for each, so not for every byte.
+pub fn look<S: Socket>(source: &S, target: Option<&impl Socket>) -> Look {
+    Look {
+        source: source.tcp().and_then(|tcp| tcp_state(tcp).ok()),
+        acknowledged: target.and_then(Socket::tcp).and_then(|tcp| TcpInfo::of(tcp).ok()?.bytes_acked),
     }
 }
 

@@ -5,13 +5,16 @@ use super::client_ip::hash_ip;
 use super::lease::{Leased, lease};
 use super::record::Record;
 use super::tunnel::{Tunnel, TunnelEnd};
+use super::waiting::{Gone, Waiting};
+use crate::buffer::Lent;
 use crate::close::linger;
 use crate::close::policy::ClientState;
 use crate::listener::accept::Inlet;
-use crate::reason::CloseReason;
-use crate::session::Session;
+use crate::reason::{CloseReason, RejectReason};
+use crate::session::{Phase, Session};
 use crate::timer::Timer;
-use crate::worker::{Counted, Worker};
+use crate::worker::Worker;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Instant;
 use tokio::net::TcpStream;
@@ -24,52 +27,84 @@ pub struct TcpSession {
     stream: TcpStream,
     session: Session,
     timer: Timer,
-    _counted: Counted,
 }
 
 impl TcpSession {
     /// A session that has not begun.
     pub fn new(worker: Rc<Worker>, inlet: Rc<Inlet>, stream: TcpStream, session: Session) -> Self {
-        let (timer, counted) = (worker.timers.timer(), worker.count_session());
-        Self { worker, inlet, stream, session, timer, _counted: counted }
+        let timer = worker.timers.timer();
+        session.entry().ends_by(&timer);
+        Self { worker, inlet, stream, session, timer }
     }
 
     /// Connects the client to an endpoint until either is done.
     pub async fn serve(mut self) {
+        self.session.enter(Phase::Waiting);
         let mut record = Record::begin(&self.worker, b"", Instant::now());
-        let key = hash_ip(self.session.client().0.ip());
-        let (reason, label, state) =
-            match Box::pin(lease(&self.inlet.group, key, Want::Own, &mut record)).await {
-                Ok(leased) => {
-                    let ended = self.tunnel(leased, &mut record).await;
-                    (ended.reason, ended.reason.label(), ended.client_state())
-                }
-                Err(reason) => {
-                    self.session.counters().rejects.inc(reason.index());
-                    (CloseReason::UpstreamFailed, reason.label(), ClientState::OPEN)
-                }
-            };
+        let mut input = self.worker.buffers.lend();
+        let mut closed = None;
+        let leased = Box::pin(self.lease(&mut input, &mut closed, &mut record)).await;
+        let (reason, label, state) = match leased {
+            Ok(Ok(leased)) => {
+                let ended = self.tunnel(leased, input, closed, &mut record).await;
+                (ended.reason, ended.reason.label(), ended.client_state())
+            }
+            Ok(Err(reason)) => {
+                self.session.counters().rejects.inc(reason.index());
+                (CloseReason::UpstreamFailed, reason.label(), ClientState::OPEN)
+            }
+            Err(gone) => {
+                let reason = gone.close_reason();
+                (reason, reason.label(), ClientState { peer_closed: true, ..ClientState::OPEN })
+            }
+        };
         record.end_session(&self.session, &self.inlet, 0, Some(label), Instant::now());
         Box::pin(self.close(reason, state)).await;
     }
 
-    async fn tunnel(&mut self, mut leased: Leased, record: &mut Record) -> TunnelEnd {
+    /// A connection for the client, whose first bytes, and FIN, may come before it.
+    async fn lease(
+        &mut self,
+        input: &mut Lent,
+        closed: &mut Option<Instant>,
+        record: &mut Record,
+    ) -> Result<Result<Leased, RejectReason>, Gone> {
+        let waiting = Waiting {
+            client: &mut self.stream,
+            input,
+            timer: &self.timer,
+            half_close: self.inlet.state.config.timeout.half_close,
+            abort_on_fin: false,
+            closed,
+        };
+        let key = hash_ip(self.session.client().0.ip());
+        waiting.for_output(pin!(lease(&self.inlet.group, key, Want::Own, record))).await
+    }
+
+    async fn tunnel(
+        &mut self,
+        mut leased: Leased,
+        input: Lent,
+        closed: Option<Instant>,
+        record: &mut Record,
+    ) -> TunnelEnd {
         leased.lease.become_tunnel();
+        self.session.enter_with(Phase::Tunnel, leased.lease.identity());
         let tunnel = Tunnel {
             client: &mut self.stream,
             endpoint: leased.lease.connection().stream(),
             timer: &self.timer,
             pipes: &self.worker.pipes,
-            limits: self.inlet.tunnel_limits(),
+            limits: self.inlet.tunnel_limits().after_fin(closed, Instant::now()),
         };
-        let buffers = &self.worker.buffers;
-        let ended = tunnel.run(buffers.lend(), buffers.lend()).await;
+        let ended = tunnel.run(input, self.worker.buffers.lend()).await;
         record.tunnelled(&ended, leased.lease.pool());
-        leased.lease.end_tunnel(ended.reset);
+        leased.lease.discard(ended.ending());
         ended
     }
 
     async fn close(&mut self, reason: CloseReason, state: ClientState) {
+        self.session.enter(Phase::Closing);
         let (listener, buffers) = (&self.inlet.state.config, &self.worker.buffers);
         let done = linger::close(&mut self.stream, state, listener, &self.timer, buffers).await;
         self.session.ends(done.reason(reason));

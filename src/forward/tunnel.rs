@@ -1,12 +1,15 @@
 //! Two connections that became one: bytes both ways, each FIN passed on by itself.
 
+use super::blocked::Source;
 use super::half_close::HalfClose;
 pub use super::half_close::Limits;
-use super::socket::{Socket, poll_read};
+use super::socket::{Socket, look, poll_read};
 use super::splice::{Bypass, Pipes};
 use crate::buffer::Lent;
-use crate::close::policy::ClientState;
-use crate::reason::CloseReason;
+use crate::close::policy::{ClientState, FirstFin};
+use crate::pool::Ending;
+use crate::reason::{CloseReason, DiscardReason};
+use crate::sys::tcp_info::tcp_state;
 use crate::timer::Timer;
 use std::future::poll_fn;
 use std::io;
@@ -51,12 +54,25 @@ pub struct TunnelEnd {
     /// Bytes carried from the endpoint to the client.
     pub to_client: u64,
     client_closed: bool,
+    /// Whose FIN came first on the endpoint's side, if the client's was passed on to it.
+    first_fin: Option<FirstFin>,
 }
 
 impl TunnelEnd {
-    /// What the close policy needs to know.
+    /// What the close policy needs to know of the client's side.
     pub fn client_state(&self) -> ClientState {
         ClientState { peer_closed: self.client_closed, announced_last: false, cut: self.reset }
+    }
+
+    /// What it needs to know of the endpoint's side.
+    pub fn ending(&self) -> Ending {
+        Ending {
+            reason: DiscardReason::Tunnel,
+            wanted: self.reason == CloseReason::TunnelDone,
+            reset: self.reset,
+            // After a reset by the endpoint, nothing is left of either FIN.
+            first_fin: self.first_fin.filter(|_| self.reason != CloseReason::Reset),
+        }
     }
 }
 
@@ -68,6 +84,8 @@ struct Flow {
     ended: bool,
     finished: bool,
     bytes: u64,
+    /// Whose FIN came first on the target's side, once the source's was passed on.
+    first_fin: Option<FirstFin>,
 }
 
 /// Which socket failed.
@@ -86,7 +104,14 @@ impl<C: Socket, U: Socket> Tunnel<'_, C, U> {
         let mut half_close = HalfClose::new(self.limits, Instant::now());
         self.timer.set(half_close.due());
         let (reason, reset) = poll_fn(|cx| self.poll(cx, &mut up, &mut down, &mut half_close)).await;
-        TunnelEnd { reason, reset, to_endpoint: up.bytes, to_client: down.bytes, client_closed: up.ended }
+        TunnelEnd {
+            reason,
+            reset,
+            to_endpoint: up.bytes,
+            to_client: down.bytes,
+            client_closed: up.ended,
+            first_fin: up.first_fin,
+        }
     }
 
     fn poll(
@@ -96,7 +121,7 @@ impl<C: Socket, U: Socket> Tunnel<'_, C, U> {
         down: &mut Flow,
         half_close: &mut HalfClose,
     ) -> Poll<(CloseReason, bool)> {
-        let before = (up.bytes, down.bytes, up.ended, down.ended);
+        let before = (up.progress(), down.progress());
         if let Poll::Ready(Err(side)) = up.poll(cx, self.client, self.endpoint) {
             return Poll::Ready(failed(side == Side::Source));
         }
@@ -106,13 +131,30 @@ impl<C: Socket, U: Socket> Tunnel<'_, C, U> {
         if up.finished && down.finished {
             return Poll::Ready((CloseReason::TunnelDone, false));
         }
-        if (up.bytes, down.bytes, up.ended, down.ended) != before {
-            half_close.moved(up.ended, down.ended, Instant::now());
-            self.timer.set(half_close.due());
+        let is_blocked = up.is_blocked() || down.is_blocked();
+        if (up.progress(), down.progress()) != before {
+            let now = Instant::now();
+            half_close.moved(up.ended, down.ended, now);
+            self.timer.set(half_close.wake_at(is_blocked, now));
         }
-        match self.timer.poll_expired(cx) {
-            true => Poll::Ready((half_close.reason(), false)),
-            false => Poll::Pending,
+        while self.timer.poll_expired(cx) {
+            let now = Instant::now();
+            self.look(up, down, half_close, now);
+            if half_close.due() <= now {
+                return Poll::Ready((half_close.reason(), false));
+            }
+            self.timer.set(half_close.wake_at(is_blocked, now));
+        }
+        Poll::Pending
+    }
+
+    /// Finds out what happens to sockets that are not being read.
+    fn look(&self, up: &Flow, down: &Flow, half_close: &mut HalfClose, now: Instant) {
+        if up.is_blocked() {
+            half_close.looked(Source::Client, look(&*self.client, Some(&*self.endpoint)), now);
+        }
+        if down.is_blocked() {
+            half_close.looked(Source::Endpoint, look(&*self.endpoint, Some(&*self.client)), now);
         }
     }
 }
@@ -123,7 +165,17 @@ fn failed(client: bool) -> (CloseReason, bool) {
 
 impl Flow {
     fn starting_with(buffer: Lent, pipes: &Rc<Pipes>) -> Self {
-        Self { buffer, bypass: Bypass::new(pipes), ended: false, finished: false, bytes: 0 }
+        Self { buffer, bypass: Bypass::new(pipes), ended: false, finished: false, bytes: 0, first_fin: None }
+    }
+
+    /// What changes when something moves: bytes written, bytes read where there were none, FIN.
+    fn progress(&self) -> (u64, bool, bool) {
+        (self.bytes, self.is_blocked(), self.ended)
+    }
+
+    /// Whether bytes wait for the target, so that the source is not read.
+    fn is_blocked(&self) -> bool {
+        !self.buffer.is_empty() || self.bypass.holds_bytes()
     }
 
     /// Moves bytes on; ready when the source's FIN has been passed on. Holds a buffer or a pipe only
@@ -139,7 +191,7 @@ impl Flow {
             ready!(self.poll_flush(cx, target)).map_err(|_| Side::Target)?;
             if self.ended {
                 self.buffer.rest();
-                ready!(poll_shutdown(target, cx)).map_err(|_| Side::Target)?;
+                self.first_fin = ready!(poll_shutdown(target, cx)).map_err(|_| Side::Target)?;
                 self.finished = true;
             } else if self.bytes >= turn_ends {
                 return yield_turn(cx);
@@ -198,11 +250,18 @@ fn yield_turn<T>(cx: &mut Context<'_>) -> Poll<T> {
     Poll::Pending
 }
 
-fn poll_shutdown<T: Socket>(target: &mut T, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-    match ready!(Pin::new(target).poll_shutdown(cx)) {
+/// Sends FIN; ready with whose came first, if the kernel tells.
+fn poll_shutdown<T: Socket>(target: &mut T, cx: &mut Context<'_>) -> Poll<io::Result<Option<FirstFin>>> {
+    let state = |target: &T| target.tcp().and_then(|tcp| tcp_state(tcp).ok());
+    let before = state(target);
+    match ready!(Pin::new(&mut *target).poll_shutdown(cx)) {
+        Ok(()) => {
+            let first = before.zip(state(target)).map(|(before, after)| FirstFin::of(before, after));
+            Poll::Ready(Ok(first))
+        }
         // The other side is gone altogether: there is nobody left to tell.
-        Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
-        result => Poll::Ready(result),
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(None)),
+        Err(error) => Poll::Ready(Err(error)),
     }
 }
 

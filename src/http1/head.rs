@@ -36,6 +36,14 @@ impl Method {
         }
     }
 
+    /// Whether the client asked for nothing to be changed (RFC 9110 section 9.2.1).
+    pub fn is_safe(self) -> bool {
+        match self {
+            Self::Get | Self::Head | Self::Options | Self::Trace => true,
+            Self::Post | Self::Put | Self::Delete | Self::Other => false,
+        }
+    }
+
     /// Whether repeating the request has the effect of one (RFC 9110 section 9.2.2).
     pub fn is_idempotent(self) -> bool {
         match self {

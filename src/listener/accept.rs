@@ -2,12 +2,11 @@
 
 use super::backoff::{AcceptError, Backoff, classify};
 use crate::addr::ClientAddr;
-use crate::config::model::Linger;
+use crate::config::model::{ClientFin, Linger};
 use crate::forward::dispatch;
 use crate::forward::exchange::Deadlines;
 use crate::forward::half_close::Limits;
 use crate::registry::ListenerState;
-use crate::session::Session;
 use crate::upstream::group::Group;
 use crate::worker::Worker;
 use socket2::SockRef;
@@ -38,7 +37,13 @@ impl Inlet {
             client_half_close: client.half_close,
             response_head: endpoint.response_header,
             endpoint_body: endpoint.body,
+            endpoint_half_close: endpoint.half_close,
         }
+    }
+
+    /// Whether a client's FIN before its answer is taken for leaving, where that is safe.
+    pub fn aborts_on_fin(&self) -> bool {
+        self.state.config.client_fin == ClientFin::Abort
     }
 
     /// The deadlines of a tunnel.
@@ -113,7 +118,7 @@ fn admit(worker: &Rc<Worker>, inlet: &Rc<Inlet>, stream: TcpStream, client: Sock
         // only that time is lost.
         let _ = SockRef::from(&stream).set_linger(None);
     }
-    match Session::open(&inlet.state, &worker.registry.budget, worker.index, client) {
+    match worker.sessions.open(&inlet.state, client, Instant::now()) {
         Some(session) => dispatch::dispatch(worker, inlet, stream, session),
         None => dispatch::refuse(worker, inlet, stream),
     }

@@ -66,6 +66,12 @@ metrics! {
         "The part of the limit that clients and upstream connections may use together; beyond it clients are refused.";
     MEMORY_RESIDENT = Gauge "millpond_memory_resident_bytes" []
         "Resident memory of the process.";
+    CLOSE_WAIT_SOCKETS = Gauge "millpond_close_wait_sockets" []
+        "Sockets of ours in CLOSE_WAIT: the peer has sent FIN and we have not.";
+    CLOSE_WAIT_OLDEST = Gauge "millpond_close_wait_oldest_seconds" []
+        "For how long the oldest of them has been so without a byte of it being read; 0 when there is none.";
+    CLOSE_WAIT_REAPED = Counter "millpond_close_wait_reaped_total" []
+        "Sockets stuck in CLOSE_WAIT that were closed by force; each is a fault of ours.";
     ACCESS_LOG_LOST = Counter "millpond_access_log_lines_lost_total" []
         "Lines missing from the access log, because its queue was full or a write failed.";
     KERNEL_LISTEN_OVERFLOWS = Counter "millpond_kernel_listen_overflows_total" []

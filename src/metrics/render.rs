@@ -87,9 +87,18 @@ fn process(text: &mut Text, registry: &Registry, host: &Host, access_log_lost: O
     if let Some(bytes) = host.resident_bytes {
         text.family(names::MEMORY_RESIDENT).sample(&[], bytes);
     }
+    close_wait(text, registry);
     if let Some(lines) = access_log_lost {
         text.family(names::ACCESS_LOG_LOST).sample(&[], lines);
     }
+}
+
+fn close_wait(text: &mut Text, registry: &Registry) {
+    if let Ok(stuck) = registry.close_wait.stuck(Instant::now()) {
+        text.family(names::CLOSE_WAIT_SOCKETS).sample(&[], stuck.count);
+        text.family(names::CLOSE_WAIT_OLDEST).sample(&[], stuck.oldest.as_secs_f64());
+    }
+    text.family(names::CLOSE_WAIT_REAPED).sample(&[], registry.close_wait.reaped_total());
 }
 
 fn kernel(text: &mut Text, host: &Host) {

@@ -3,6 +3,7 @@
 use crate::addr::ListenAddr;
 use crate::budget::Budget;
 use crate::config::model::{self, Config};
+use crate::metrics::close_wait::{CloseWait, Stuck};
 use crate::metrics::counters::{EndpointCounters, ListenerCounters};
 use crate::reason::{CloseReason, DiscardReason, RejectReason};
 use crate::registry::{EndpointState, ListenerState, Registry, UpstreamState};
@@ -10,6 +11,7 @@ use crate::source::kernel::PortSettings;
 use crate::source::ledger::Ledger;
 use crate::source::ports::{KernelPorts, Route, SourcePorts};
 use crate::upstream::health::Health;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 use std::sync::{Arc, Mutex};
@@ -48,6 +50,7 @@ pub(crate) fn registry_of(config: &Config) -> Arc<Registry> {
         listeners: config.listeners.iter().flat_map(listener_states).collect(),
         upstreams: config.upstreams.iter().map(upstream_state).collect(),
         budget: Arc::new(budget),
+        close_wait: close_wait(),
         started: Instant::now(),
         started_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000),
         draining: AtomicBool::new(false),
@@ -60,6 +63,14 @@ pub(crate) fn registry_of(config: &Config) -> Arc<Registry> {
     count_connections(&first.workers);
     first.sources[0].note_census(KernelPorts { open: 3, time_wait: 0 }, Instant::now());
     Arc::new(registry)
+}
+
+/// Two are in CLOSE_WAIT, and one was closed by force.
+fn close_wait() -> CloseWait {
+    let state = CloseWait::default();
+    state.counted(Stuck { count: 2, oldest: Duration::from_millis(1500) }, Instant::now());
+    state.reaped();
+    state
 }
 
 /// The counts stand in both workers, so that a reader that forgets to add them up is caught.
@@ -212,4 +223,32 @@ const KEEPALIVE: model::TcpKeepalive =
 
 fn address(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+/// What was logged, for tests that ask.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// What writes to this log.
+    pub(crate) fn subscriber(&self) -> impl tracing::Subscriber + use<> {
+        let writer = self.clone();
+        tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish()
+    }
+
+    /// Its lines.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

@@ -265,9 +265,9 @@ pub struct Ports {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CloseWait {
     /// How many.
-    pub count: u64,
-    /// The age of the oldest.
-    pub oldest_s: f64,
+    pub count: Option<u64>,
+    /// For how long the oldest has been so without a byte of it being read; 0 when there is none.
+    pub oldest_s: Option<f64>,
     /// How many were closed by force.
     pub reaped_total: u64,
     /// The oldest of them, oldest first; a bounded number.

@@ -1,9 +1,11 @@
 //! One connection to an endpoint, from connect to close.
 
+use super::ending::Ending;
 use super::handover::Handover;
+use super::identity::Identity;
 use super::watch::{IdleWatch, WatchQueue};
 use crate::budget::Budget;
-use crate::close::policy::{self, EndpointClose};
+use crate::close::policy::{self, EndpointClose, EndpointFacts, Stage, TimeWait};
 use crate::config::model::UpstreamClose;
 use crate::metrics::counters::EndpointCounters;
 use crate::reason::DiscardReason;
@@ -11,8 +13,11 @@ use crate::registry::EndpointState;
 use crate::source::lease::PortLease;
 use crate::source::level::Level;
 use crate::source::ports::Left;
+use crate::sys::sock_diag::TcpState;
 use crate::sys::sockopt;
+use crate::sys::tcp_info::tcp_state;
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Context;
@@ -28,6 +33,7 @@ pub struct Connection(Box<Parts>);
 struct Parts {
     stream: TcpStream,
     life: Life,
+    identity: Rc<Identity>,
     watch: IdleWatch,
 }
 
@@ -65,13 +71,18 @@ pub enum Quiet {
 
 impl Connection {
     /// A connection just established; what happens to it while idle is reported to `queue`.
-    pub fn new(stream: TcpStream, life: Life, queue: &Arc<WatchQueue>) -> Self {
-        Self(Box::new(Parts { stream, life, watch: IdleWatch::new(Arc::clone(queue)) }))
+    pub fn new(stream: TcpStream, life: Life, identity: Rc<Identity>, queue: &Arc<WatchQueue>) -> Self {
+        Self(Box::new(Parts { stream, life, identity, watch: IdleWatch::new(Arc::clone(queue)) }))
     }
 
     /// The socket.
     pub fn stream(&mut self) -> &mut TcpStream {
         &mut self.0.stream
+    }
+
+    /// Its name.
+    pub fn identity(&self) -> &Rc<Identity> {
+        &self.0.identity
     }
 
     /// Its history.
@@ -125,37 +136,42 @@ impl Connection {
         self.0.life.retire_at.map_or(idle, |at| at.min(idle))
     }
 
-    /// Closes it by the close policy and counts why.
-    pub fn close(mut self, reason: DiscardReason, how: UpstreamClose, counters: &EndpointCounters) {
-        counters.discards.inc(reason.index());
-        let peer_closed = matches!(reason, DiscardReason::EndpointClosed | DiscardReason::EndpointReset)
-            || self.look() == Quiet::No(DiscardReason::EndpointClosed);
-        // An unreadable queue counts as one that holds something: FIN loses nothing.
-        let unacknowledged = sockopt::unacknowledged(&self.0.stream).unwrap_or(usize::MAX);
-        match policy::endpoint(how, peer_closed, unacknowledged) {
-            EndpointClose::Reset { instead } => {
-                let done = sockopt::reset_on_close(&self.0.stream).is_ok();
-                match (instead, done) {
-                    (true, true) => counters.time_wait_avoided_total.inc(),
-                    (true, false) => return self.leaves_time_wait(counters),
-                    (false, _) => {}
-                }
-            }
-            EndpointClose::Fin { time_wait: true } => return self.leaves_time_wait(counters),
-            EndpointClose::Fin { time_wait: false } => {}
+    /// Closes it by the close policy. Counts why, and tells the ports of its source what it leaves.
+    pub fn close(mut self, ending: Ending, close: UpstreamClose, counters: &EndpointCounters) {
+        counters.discards.inc(ending.reason.index());
+        let time_wait = self.prepare_close(policy::endpoint(self.facts(ending, close)));
+        match time_wait {
+            TimeWait::Left => counters.time_wait_caused_total.inc(),
+            TimeWait::Avoided => counters.time_wait_avoided_total.inc(),
+            TimeWait::NotHere => {}
         }
-        self.0.life.slot.port.leaves(Left::Nothing);
+        let left = if time_wait == TimeWait::Left { Left::TimeWait } else { Left::Nothing };
+        self.0.life.slot.port.leaves(left);
     }
 
-    fn leaves_time_wait(mut self, counters: &EndpointCounters) {
-        counters.time_wait_caused_total.inc();
-        self.0.life.slot.port.leaves(Left::TimeWait);
+    /// What decides how it is closed. What the kernel does not tell counts as what costs a port and
+    /// nothing else: an open connection with bytes outstanding.
+    fn facts(&self, ending: Ending, close: UpstreamClose) -> EndpointFacts {
+        let state = tcp_state(&self.0.stream).unwrap_or(TcpState::Established);
+        EndpointFacts {
+            close: if ending.reset { UpstreamClose::Reset } else { close },
+            stage: Stage::of(state, ending.first_fin),
+            outstanding: sockopt::unacknowledged(&self.0.stream).unwrap_or(usize::MAX),
+            unread: sockopt::unread(&self.0.stream).unwrap_or(0),
+            wanted: ending.wanted,
+            port_pressure: self.0.life.slot.port.ports().level() >= Level::ReuseOnly,
+        }
     }
 
-    /// Its close will be an RST, whatever the policy says.
-    pub fn reset_on_close(&self) {
-        // On failure the policy decides.
-        let _ = sockopt::reset_on_close(&self.0.stream);
+    /// Makes the close(2) that follows be the planned one; returns what becomes of the port.
+    fn prepare_close(&self, plan: EndpointClose) -> TimeWait {
+        if plan.reset
+            && sockopt::reset_on_close(&self.0.stream).is_err()
+            && plan.time_wait == TimeWait::Avoided
+        {
+            return TimeWait::Left;
+        }
+        plan.time_wait
     }
 
     /// Takes it out of this worker's runtime.
@@ -163,7 +179,7 @@ impl Connection {
     /// # Errors
     /// When the runtime cannot deregister the socket; the connection is closed then.
     pub fn detach(self) -> io::Result<Detached> {
-        let Parts { stream, life, watch: _ } = *self.0;
+        let Parts { stream, life, .. } = *self.0;
         Ok(Detached { stream: stream.into_std()?, life })
     }
 }
@@ -173,8 +189,8 @@ impl Detached {
     ///
     /// # Errors
     /// When the runtime cannot register the socket; the connection is closed then.
-    pub fn attach(self, queue: &Arc<WatchQueue>) -> io::Result<Connection> {
-        Ok(Connection::new(TcpStream::from_std(self.stream)?, self.life, queue))
+    pub fn attach(self) -> io::Result<(TcpStream, Life)> {
+        Ok((TcpStream::from_std(self.stream)?, self.life))
     }
 }
 

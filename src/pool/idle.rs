@@ -80,6 +80,11 @@ impl<T> IdleList<T> {
         self.entries.get(key).map(|entry| &entry.value)
     }
 
+    /// The key of an entry for which `holds` does.
+    pub fn find(&self, holds: impl Fn(&T) -> bool) -> Option<Key> {
+        self.entries.iter().find(|(_, entry)| holds(&entry.value)).map(|(key, _)| key)
+    }
+
     /// The entry that has been here longest.
     pub fn oldest(&self) -> Option<&T> {
         self.oldest.map(|key| &self.entries[key].value)

@@ -1,7 +1,7 @@
 //! A connection in use.
 
 use super::endpoint_pool::Pool;
-use super::{Connection, state};
+use super::{Connection, Ending, Identity, state};
 use crate::reason::DiscardReason;
 use std::rc::Rc;
 use std::time::Instant;
@@ -34,6 +34,11 @@ impl Lease {
     /// The connection.
     pub fn connection(&mut self) -> &mut Connection {
         self.connection.as_mut().expect("a lease has its connection until it ends")
+    }
+
+    /// The connection's name.
+    pub fn identity(&self) -> &Rc<Identity> {
+        self.connection.as_ref().expect("a lease has its connection until it ends").identity()
     }
 
     /// Whether the connection carried an exchange before this one.
@@ -75,32 +80,27 @@ impl Lease {
         }
     }
 
-    /// Closes the connection, which was one side of a tunnel; `reset` passes on the other side's.
-    pub fn end_tunnel(mut self, reset: bool) {
-        if reset && let Some(connection) = &self.connection {
-            connection.reset_on_close();
-        }
-        self.end(DiscardReason::Tunnel);
-    }
-
     /// Closes the connection.
-    pub fn discard(mut self, reason: DiscardReason) {
-        self.end(reason);
+    pub fn discard(mut self, ending: impl Into<Ending>) {
+        self.end(ending.into());
     }
 
-    fn end(&mut self, reason: DiscardReason) {
+    fn end(&mut self, ending: Ending) {
         if let Some(connection) = self.connection.take() {
             if self.is_tunnel {
                 self.pool.counters().tunnels.dec();
             }
             state::transition(self.pool.counters(), state::State::Leased, state::State::Absent);
-            self.pool.close(connection, reason);
+            self.pool.close(connection, ending);
         }
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.end(DiscardReason::Aborted);
+        let condemned =
+            self.connection.as_ref().is_some_and(|connection| connection.identity().is_condemned());
+        let reason = if condemned { DiscardReason::Reaped } else { DiscardReason::Aborted };
+        self.end(reason.into());
     }
 }

@@ -1,5 +1,6 @@
 //! Limits of the process and of the kernel, as they are now.
 
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
@@ -84,6 +85,20 @@ pub fn open_descriptors() -> io::Result<usize> {
     Ok(usize::saturating_sub(count, 1))
 }
 
+/// The inodes of the sockets that this process has open, as sock_diag(7) shows them. An error names the
+/// directory.
+pub fn socket_inodes() -> io::Result<HashSet<u32>> {
+    const DIRECTORY: &str = "/proc/self/fd";
+    let mut inodes = HashSet::new();
+    for entry in fs::read_dir(DIRECTORY).map_err(|e| named(DIRECTORY, &e))? {
+        let entry = entry.map_err(|e| named(DIRECTORY, &e))?;
+        // One that was closed meanwhile has none.
+        let target = fs::read_link(entry.path()).unwrap_or_default();
+        inodes.extend(target.to_str().and_then(socket_inode));
+    }
+    Ok(inodes)
+}
+
 /// Memory of this process that is resident, in bytes. An error names the file.
 pub fn resident_bytes() -> io::Result<u64> {
     let pages = read("/proc/self/statm", resident_pages)?;
@@ -128,6 +143,11 @@ fn port_range(text: &str) -> Option<RangeInclusive<u16>> {
     let (first, last) = text.trim().split_once(|c: char| c.is_ascii_whitespace())?;
     let range = first.parse().ok()?..=last.trim_start().parse().ok()?;
     (!range.is_empty()).then_some(range)
+}
+
+/// What the link of a socket's descriptor points to. proc_pid_fd(5)
+fn socket_inode(target: &str) -> Option<u32> {
+    target.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }
 
 /// Ports and ranges with commas between them; an empty line is none.
@@ -185,6 +205,19 @@ mod tests {
         let held: Vec<File> = (0..200).map(|_| File::open("/dev/null").unwrap()).collect();
         assert!(open_descriptors().unwrap() >= before + 100);
         drop(held);
+    }
+
+    #[test]
+    fn a_socket_that_is_open_is_among_the_inodes_and_nothing_else_is() {
+        use std::os::unix::fs::MetadataExt;
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let file = File::from(std::os::fd::OwnedFd::from(socket));
+        let inode = u32::try_from(file.metadata().unwrap().ino()).unwrap();
+        assert!(socket_inodes().unwrap().contains(&inode));
+        for other in ["pipe:[7]", "/dev/null", "socket:[7", "socket:[x]", "anon_inode:[eventpoll]"] {
+            assert_eq!(socket_inode(other), None, "{other}");
+        }
+        assert_eq!(socket_inode("socket:[7]"), Some(7));
     }
 
     #[test]

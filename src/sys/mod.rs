@@ -6,3 +6,4 @@ pub mod netstat;
 pub mod sock_diag;
 pub mod sockopt;
 pub mod splice;
+pub mod tcp_info;

@@ -96,11 +96,13 @@ pub fn listen_queue(local: SocketAddr) -> io::Result<Vec<ListenQueue>> {
 /// Calls `each` with one socket after another, without holding them all. On an error `each` may have
 /// seen a part of them.
 pub fn visit(filter: &Filter, mut each: impl FnMut(Socket)) -> io::Result<()> {
-    let mut netlink = Netlink::open()?;
-    for (sequence, family) in [(1, Family::V4), (2, Family::V6)] {
-        netlink.dump(&wire::request(family, filter, sequence), sequence, &mut each)?;
-    }
-    Ok(())
+    [Family::V4, Family::V6].into_iter().try_for_each(|family| visit_family(family, filter, &mut each))
+}
+
+/// The same for the sockets of one family. The kernel looks at every socket it has for each family.
+pub fn visit_family(family: Family, filter: &Filter, each: impl FnMut(Socket)) -> io::Result<()> {
+    const SEQUENCE: u32 = 1;
+    Netlink::open()?.dump(&wire::request(family, filter, SEQUENCE), SEQUENCE, each)
 }
 
 /// A netlink socket and the buffer for its answers.

@@ -1,7 +1,6 @@
 //! Socket options and queues of live sockets.
 
 use super::local_ports::set_port_range;
-use super::sock_diag::TcpState;
 use crate::addr::{EndpointAddr, SourceAddr};
 use crate::config::model::{TcpKeepalive, UpstreamSocket};
 use libc::c_int;
@@ -96,16 +95,6 @@ pub fn unread(socket: &impl AsFd) -> io::Result<usize> {
     queue(socket, libc::FIONREAD)
 }
 
-/// The state that TCP is in on this socket (TCP_INFO, tcp(7)).
-pub fn tcp_state(socket: &impl AsFd) -> io::Result<TcpState> {
-    // The state is the first byte of tcp_info, and the kernel cuts its answer to what was asked for.
-    let mut answer = [0_u8; 1];
-    get(socket, libc::IPPROTO_TCP, libc::TCP_INFO, &mut answer)?;
-    TcpState::from_kernel(answer[0]).ok_or_else(|| {
-        io::Error::new(io::ErrorKind::InvalidData, format!("TCP_INFO: unknown TCP state {}", answer[0]))
-    })
-}
-
 fn whole_seconds(time: Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
@@ -130,13 +119,14 @@ pub(super) fn set_int(socket: &impl AsFd, level: c_int, name: c_int, value: c_in
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Asks for an option; returns how many bytes of `answer` the kernel wrote.
 #[allow(unsafe_code)]
-fn get(socket: &impl AsFd, level: c_int, name: c_int, answer: &mut [u8]) -> io::Result<()> {
+pub(super) fn get(socket: &impl AsFd, level: c_int, name: c_int, answer: &mut [u8]) -> io::Result<usize> {
     let mut size = answer.len() as libc::socklen_t;
     let fd = socket.as_fd().as_raw_fd();
     // SAFETY: the kernel writes at most `size` bytes to a pointer that is valid for as many.
     let result = unsafe { libc::getsockopt(fd, level, name, answer.as_mut_ptr().cast(), &raw mut size) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if result == 0 { Ok(size as usize) } else { Err(io::Error::last_os_error()) }
 }
 
 /// TCP_DEFER_ACCEPT as the kernel keeps it, in seconds.
@@ -148,9 +138,11 @@ pub(crate) fn defer_accept(socket: &impl AsFd) -> io::Result<c_int> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::config::model::UpstreamClose;
+    use crate::sys::sock_diag::TcpState;
+    use crate::sys::tcp_info::tcp_state;
     use std::io::{ErrorKind, Read, Write};
     use std::net::{TcpListener, TcpStream};
     use std::time::Instant;
@@ -166,14 +158,14 @@ mod tests {
         close: UpstreamClose::Auto,
     };
 
-    fn pair() -> (TcpStream, TcpStream) {
+    pub(crate) fn pair() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         (client, listener.accept().unwrap().0)
     }
 
     /// The peer's side of the kernel may be a moment behind.
-    fn eventually(what: &str, condition: impl Fn() -> bool) {
+    pub(crate) fn eventually(what: &str, condition: impl Fn() -> bool) {
         let deadline = Instant::now() + Duration::from_secs(5);
         while !condition() {
             assert!(Instant::now() < deadline, "not within 5 s: {what}");
@@ -268,12 +260,11 @@ mod tests {
     }
 
     #[test]
-    fn queues_and_states_of_what_is_no_tcp_socket_are_errors() {
+    fn queues_of_what_is_no_tcp_socket_are_errors() {
         let file = std::fs::File::open("/dev/null").unwrap();
-        assert!(unread(&file).is_err() && unacknowledged(&file).is_err() && tcp_state(&file).is_err());
+        assert!(unread(&file).is_err() && unacknowledged(&file).is_err());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         assert_eq!(unread(&listener).unwrap_err().kind(), ErrorKind::InvalidInput);
-        assert_eq!(tcp_state(&listener).unwrap(), TcpState::Listen);
     }
 
     #[test]
@@ -288,16 +279,5 @@ mod tests {
         drop(client);
         assert_eq!(server.read(&mut [0; 1]).unwrap(), 0);
         assert_eq!(tcp_state(&server).unwrap(), TcpState::CloseWait);
-    }
-
-    #[test]
-    fn the_state_follows_both_directions_of_a_close() {
-        let (client, server) = pair();
-        assert_eq!(tcp_state(&client).unwrap(), TcpState::Established);
-        client.shutdown(std::net::Shutdown::Write).unwrap();
-        eventually("FIN is acknowledged", || tcp_state(&client).unwrap() == TcpState::FinWait2);
-        eventually("FIN arrives", || tcp_state(&server).unwrap() == TcpState::CloseWait);
-        server.shutdown(std::net::Shutdown::Write).unwrap();
-        eventually("both are closed", || tcp_state(&server).unwrap() == TcpState::Closed);
     }
 }

@@ -7,10 +7,14 @@ use std::rc::Rc;
 use std::task::Context;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
-use wheel::{Tick, TimerId, Wheel};
+pub use wheel::TimerId;
+use wheel::{Tick, Wheel};
 
 /// The wheel's resolution. A deadline fires up to this much late, never early.
 pub const RESOLUTION: Duration = Duration::from_millis(16);
+
+/// The name of no timer.
+pub const NO_TIMER: TimerId = TimerId::MAX;
 
 /// The deadlines of one worker.
 #[derive(Debug)]
@@ -36,6 +40,11 @@ impl Timers {
     pub fn timer(self: &Rc<Self>) -> Timer {
         let id = self.wheel.borrow_mut().insert();
         Timer { timers: Rc::clone(self), id }
+    }
+
+    /// Whether this timer is set and has not fired yet.
+    pub fn is_set(&self, id: TimerId) -> bool {
+        self.wheel.borrow().is_set(id)
     }
 
     /// Wakes every task that waits for one of these timers, so that it looks around: a drain began.
@@ -90,6 +99,11 @@ pub struct Timer {
 }
 
 impl Timer {
+    /// Its name among its worker's timers, until it is dropped.
+    pub fn id(&self) -> TimerId {
+        self.id
+    }
+
     /// Moves the deadline to `at`. Later than before costs one store.
     pub fn set(&self, at: Instant) {
         self.timers.set(self.id, at);
@@ -124,6 +138,20 @@ impl Drop for Timer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_timer_is_set_until_it_fires_or_is_cleared() {
+        let timers = Timers::new(Instant::now());
+        let (timer, other) = (timers.timer(), timers.timer());
+        assert!(!timers.is_set(timer.id()) && !timers.is_set(NO_TIMER));
+        timer.set(Instant::now() + Duration::from_secs(60));
+        assert!(timers.is_set(timer.id()) && !timers.is_set(other.id()));
+        timer.clear();
+        assert!(!timers.is_set(timer.id()));
+        timer.set(Instant::now());
+        timers.wheel.borrow_mut().advance(Tick::MAX / 2);
+        assert!(!timers.is_set(timer.id()));
+    }
 
     #[tokio::test(flavor = "current_thread")]
     async fn an_earlier_deadline_wakes_the_sleeping_driver() {

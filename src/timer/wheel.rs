@@ -79,6 +79,11 @@ impl Wheel {
         self.free = id;
     }
 
+    /// Whether the entry has a deadline that has not passed.
+    pub fn is_set(&self, id: TimerId) -> bool {
+        self.entries.get(id as usize).is_some_and(|entry| entry.due != NEVER)
+    }
+
     /// Whether the entry has fired since it was set; if not, `waker` is kept for then.
     pub fn poll_fired(&mut self, id: TimerId, waker: &Waker) -> bool {
         let entry = &mut self.entries[id as usize];

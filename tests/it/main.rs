@@ -10,6 +10,7 @@ mod admin;
 mod balancing;
 mod cli;
 mod forwarding;
+mod half_close;
 mod harness;
 mod life;
 mod pool;
@@ -42,6 +43,7 @@ fn main() {
         ports::tests(),
         balancing::tests(),
         tcp::tests(),
+        half_close::tests(),
         life::tests(),
         cli::tests(),
         admin::tests(),

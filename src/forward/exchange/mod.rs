@@ -5,9 +5,11 @@
 //! comes early is passed on while the request is still being sent. Whoever is waited for has a
 //! deadline, and the client is watched while its answer is awaited.
 
+mod deadline;
 mod request;
 mod response;
 
+pub use deadline::Deadlines;
 pub use request::{RequestSide, WaitsFor};
 pub use response::{ResponseEnd, ResponseSide};
 
@@ -15,23 +17,11 @@ use super::failure::Failure;
 use super::socket::{Peek, Socket, poll_read};
 use crate::buffer::Lent;
 use crate::timer::Timer;
+use deadline::Clock;
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
-
-/// How long each side may keep the other waiting.
-#[derive(Clone, Copy, Debug)]
-pub struct Deadlines {
-    /// Between two reads from, or writes to, the client.
-    pub client_body: Duration,
-    /// From the client's FIN to the end.
-    pub client_half_close: Duration,
-    /// From the request sent to the response head read.
-    pub response_head: Duration,
-    /// Between two reads from, or writes to, the endpoint.
-    pub endpoint_body: Duration,
-}
+use std::time::Instant;
 
 /// A running exchange.
 #[derive(Debug)]
@@ -54,23 +44,8 @@ pub struct Exchange<'a, C, U> {
     pub draining: &'a Cell<bool>,
     /// Set when the client's FIN was seen, with the time by which all is over.
     pub client_closed: &'a mut Option<Instant>,
-}
-
-/// What an exchange knows of the time.
-#[derive(Clone, Copy, Debug)]
-struct Clock {
-    /// When it began, until that has been used.
-    begun: Option<Instant>,
-    due: Option<Due>,
-    /// The time by which the whole response head is there: bytes of it do not move it.
-    head_due: Option<Instant>,
-}
-
-/// Which deadline is the next, and when.
-#[derive(Clone, Copy, Debug)]
-struct Due {
-    at: Instant,
-    failure: Failure,
+    /// Whether the request is given up when its client sends FIN and nothing else before the response.
+    pub abort_on_fin: bool,
 }
 
 impl<C: Socket, U: Socket> Exchange<'_, C, U> {
@@ -79,7 +54,7 @@ impl<C: Socket, U: Socket> Exchange<'_, C, U> {
     /// # Errors
     /// See [`Failure`].
     pub async fn run(&mut self, now: Instant) -> Result<ResponseEnd, Failure> {
-        let mut clock = Clock { begun: Some(now), due: None, head_due: None };
+        let mut clock = Clock::new(now);
         poll_fn(|cx| self.poll(cx, &mut clock)).await
     }
 
@@ -114,6 +89,9 @@ impl<C: Socket, U: Socket> Exchange<'_, C, U> {
                 Poll::Ready(Peek::Reset) => return Err(Failure::ClientReset),
                 Poll::Ready(Peek::Fin) => {
                     *self.client_closed = Some(Instant::now() + self.deadlines.client_half_close);
+                    if self.abort_on_fin && self.input.is_empty() && !self.response.has_begun() {
+                        return Err(Failure::ClientLeft);
+                    }
                 }
                 Poll::Ready(Peek::Bytes) => match poll_read(self.client, cx, self.input) {
                     Poll::Ready(Ok(_)) => {}
@@ -123,53 +101,5 @@ impl<C: Socket, U: Socket> Exchange<'_, C, U> {
             }
         }
         Ok(())
-    }
-
-    /// Renews the deadline when bytes have moved, and tells when it has passed.
-    fn poll_deadline(
-        &self,
-        cx: &Context<'_>,
-        progressed: bool,
-        clock: &mut Clock,
-    ) -> Poll<Result<ResponseEnd, Failure>> {
-        if progressed || clock.due.is_none() {
-            let now = clock.begun.take().unwrap_or_else(Instant::now);
-            let next = self.due(now, &mut clock.head_due);
-            self.timer.set(next.at);
-            clock.due = Some(next);
-        }
-        match clock.due {
-            Some(due) if self.timer.poll_expired(cx) => Poll::Ready(Err(due.failure)),
-            _ => Poll::Pending,
-        }
-    }
-
-    /// The earliest deadline, with nothing having moved since `now`.
-    fn due(&self, now: Instant, head_due: &mut Option<Instant>) -> Due {
-        let limits = &self.deadlines;
-        let request = match self.request.waits_for() {
-            _ if self.request.is_sent() || self.request.is_refused() => None,
-            WaitsFor::Client => Some((limits.client_body, Failure::ClientSilent)),
-            WaitsFor::Endpoint => Some((limits.endpoint_body, Failure::EndpointStalled)),
-        };
-        let response = match self.response.waits_for() {
-            WaitsFor::Client => Some((limits.client_body, Failure::ClientStalled)),
-            WaitsFor::Endpoint if self.response.has_begun() => {
-                Some((limits.endpoint_body, Failure::ResponseCut))
-            }
-            // While the request is still being sent, only the sending has a deadline.
-            WaitsFor::Endpoint if request.is_some() => None,
-            WaitsFor::Endpoint => {
-                let due = *head_due.get_or_insert(now + limits.response_head);
-                Some((due.saturating_duration_since(now), Failure::EndpointSilent))
-            }
-        };
-        let after = |(time, failure)| Due { at: now + time, failure };
-        let half_closed = self.client_closed.map(|at| Due { at, failure: Failure::HalfCloseDeadline });
-        let all = [request.map(after), response.map(after), half_closed];
-        all.into_iter()
-            .flatten()
-            .min_by_key(|due| due.at)
-            .unwrap_or(Due { at: now + limits.response_head, failure: Failure::EndpointSilent })
     }
 }

@@ -8,6 +8,7 @@ use crate::forward::record::Record;
 use crate::forward::socket::poll_read;
 use crate::http1::head::{HeadLimits, RequestContext, RequestHead, RequestParser};
 use crate::reason::{CloseReason, RejectReason};
+use crate::session::Phase;
 use crate::timer::Timer;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -43,6 +44,7 @@ impl HttpSession {
         input: &mut Lent,
         bytes: &mut LentHead,
     ) -> Result<Option<RequestHead>, End> {
+        self.session.enter(Phase::ReadingHead);
         let config = &self.inlet.state.config;
         let upstream = &self.inlet.group.state().config;
         let client_ip = ClientIp::new(self.session.client().0.ip());

@@ -9,16 +9,18 @@ use crate::forward::exchange::{Exchange, RequestSide, ResponseEnd, ResponseSide}
 use crate::forward::failure::Failure;
 use crate::forward::lease::{Leased, lease};
 use crate::forward::record::Record;
-use crate::forward::socket::{Peek, Socket, poll_read};
 use crate::forward::tunnel::{self, Tunnel};
+use crate::forward::waiting::{Gone, Waiting};
 use crate::http1::head::{Method, RequestHead, ResponseContext, Version};
 use crate::pool::{Lease, Pool};
 use crate::reason::{CloseReason, DiscardReason, RejectReason};
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use crate::session::Phase;
+use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Poll, ready};
 use std::time::Instant;
+
+/// The status of a request whose client left before there was one to send (as nginx logs it).
+const LEFT: u16 = 499;
 
 /// An exchange that failed, after its connection was closed.
 #[derive(Debug)]
@@ -51,9 +53,13 @@ impl HttpSession {
         loop {
             let want = if retried { Want::Fresh } else { Want::Any };
             let leased = match self.lease(&head, want, input, &mut record).await {
-                Some(Ok(leased)) => leased,
-                None => return Next::End(End::closed(CloseReason::ClientReset)),
-                Some(Err(reason)) => {
+                Ok(Ok(leased)) => leased,
+                Err(gone) => {
+                    let reason = gone.close_reason();
+                    record.end(&self.session, &self.inlet, LEFT, Some(reason.label()), Instant::now());
+                    return Next::End(End::closed(reason));
+                }
+                Ok(Err(reason)) => {
                     let persist = self.may_persist(&head, &request, input);
                     let close = CloseReason::Graceful;
                     return self.answer_failure(&mut record, head.method, reason, close, persist).await;
@@ -73,47 +79,26 @@ impl HttpSession {
         }
     }
 
-    /// A connection for the request; `None` if the client resets its own while it is waited for.
+    /// A connection for the request, unless the client goes while it is awaited.
     async fn lease(
         &mut self,
         head: &RequestHead,
         want: Want,
         input: &mut Lent,
         record: &mut Record,
-    ) -> Option<Result<Leased, RejectReason>> {
-        let group = Rc::clone(&self.inlet.group);
+    ) -> Result<Result<Leased, RejectReason>, Gone> {
+        self.session.enter(Phase::Waiting);
         let key = head.hash.unwrap_or_else(|| hash_ip(self.session.client().0.ip()));
-        let leasing = pin!(lease(&group, key, want, record));
-        self.while_client_is_there(leasing, input).await
-    }
-
-    /// Drives `future`; `None` if the client resets its connection in the meantime.
-    async fn while_client_is_there<F: Future>(
-        &mut self,
-        mut future: Pin<&mut F>,
-        input: &mut Lent,
-    ) -> Option<F::Output> {
-        poll_fn(|cx| {
-            if let Poll::Ready(output) = future.as_mut().poll(cx) {
-                return Poll::Ready(Some(output));
-            }
-            while self.client_closed.is_none() && !input.is_full() {
-                match ready!(Socket::poll_peek(&mut self.stream, cx)) {
-                    Peek::Reset => return Poll::Ready(None),
-                    Peek::Fin => {
-                        let half_close = self.inlet.state.config.timeout.half_close;
-                        self.client_closed = Some(Instant::now() + half_close);
-                    }
-                    Peek::Bytes => {
-                        if ready!(poll_read(&mut self.stream, cx, input)).is_err() {
-                            return Poll::Ready(None);
-                        }
-                    }
-                }
-            }
-            Poll::Pending
-        })
-        .await
+        let waiting = Waiting {
+            client: &mut self.stream,
+            input,
+            timer: &self.timer,
+            half_close: self.inlet.state.config.timeout.half_close,
+            // What is sent again may have reached an endpoint.
+            abort_on_fin: self.inlet.aborts_on_fin() && (want == Want::Any || head.method.is_safe()),
+            closed: &mut self.client_closed,
+        };
+        waiting.for_output(pin!(lease(&self.inlet.group, key, want, record))).await
     }
 
     /// Runs the exchange on a leased connection.
@@ -125,6 +110,7 @@ impl HttpSession {
         input: &mut Lent,
         record: &mut Record,
     ) -> Result<Next, Failed> {
+        self.session.enter_with(Phase::Exchange, leased.lease.identity());
         let buffers = &self.worker.buffers;
         let context = ResponseContext {
             method: head.method,
@@ -145,6 +131,7 @@ impl HttpSession {
             timer: &self.timer,
             draining: self.worker.draining(),
             client_closed: &mut self.client_closed,
+            abort_on_fin: self.inlet.aborts_on_fin() && head.method.is_safe(),
         };
         let ended = exchange.run(record.now).await;
         record.exchanged(request, &response, leased.lease.pool());
@@ -202,7 +189,8 @@ impl HttpSession {
         record: &mut Record,
     ) -> Next {
         leased.lease.become_tunnel();
-        let mut limits = self.inlet.tunnel_limits();
+        self.session.enter_with(Phase::Tunnel, leased.lease.identity());
+        let mut limits = self.inlet.tunnel_limits().after_fin(self.client_closed, Instant::now());
         limits.idle = limits.idle.max(tunnel::UPGRADED_IDLE);
         let tunnel = Tunnel {
             client: &mut self.stream,
@@ -214,7 +202,7 @@ impl HttpSession {
         let waiting = std::mem::replace(input, self.worker.buffers.lend());
         let ended = tunnel.run(waiting, response.into_input()).await;
         record.tunnelled(&ended, leased.lease.pool());
-        leased.lease.end_tunnel(ended.reset);
+        leased.lease.discard(ended.ending());
         record.end(&self.session, &self.inlet, 101, None, Instant::now());
         Next::End(End { reason: ended.reason, state: ended.client_state() })
     }
@@ -232,10 +220,9 @@ impl HttpSession {
             return self.answer_failure(record, head.method, reason, verdict.close, persist).await;
         }
         let label = verdict.answer.map_or(verdict.close.label(), RejectReason::label);
-        // 499: the client left before there was a status to send (as nginx logs it).
-        let status = failed.visible.unwrap_or(499);
+        let status = failed.visible.unwrap_or(LEFT);
         record.end(&self.session, &self.inlet, status, Some(label), Instant::now());
-        let end = End::open(verdict.close);
+        let end = self.end(verdict.close);
         let cut = failed.visible.is_some() && head.version == Version::Http10;
         Next::End(End { state: ClientState { cut, ..end.state }, ..end })
     }
@@ -252,9 +239,12 @@ impl HttpSession {
         self.reject(record, Some(method), reason, persist).await;
         match persist {
             true => Next::Persist,
-            false if self.client_closed.is_some() => Next::End(End::closed(close)),
-            false => Next::End(End::open(close)),
+            false => Next::End(self.end(close)),
         }
+    }
+
+    fn end(&self, reason: CloseReason) -> End {
+        if self.client_closed.is_some() { End::closed(reason) } else { End::open(reason) }
     }
 
     /// Whether the client's connection may go on after a request that failed: only if it was read

@@ -141,6 +141,9 @@ fn counts_are_summed_over_workers_and_addresses() {
     assert_eq!(value(&samples, "millpond_upstream_idle_timeout_seconds", &endpoint), 4.0);
     assert_eq!(value(&samples, "millpond_descriptors", &[("state", "other")]), 35.0);
     assert_eq!(value(&samples, "millpond_descriptors_limit", &[]), 20_000.0);
+    assert_eq!(value(&samples, "millpond_close_wait_sockets", &[]), 2.0);
+    assert_eq!(value(&samples, "millpond_close_wait_oldest_seconds", &[]), 1.5);
+    assert_eq!(value(&samples, "millpond_close_wait_reaped_total", &[]), 1.0);
 }
 
 #[test]
@@ -156,11 +159,15 @@ fn histogram_buckets_are_cumulative_and_end_at_the_count() {
 
 #[test]
 fn what_could_not_be_read_is_absent() {
-    let (_, samples) = parse(&render(&fixture::registry(), &Host::default(), None));
+    let registry = fixture::registry();
+    registry.close_wait.failed("no answer".into());
+    let (_, samples) = parse(&render(&registry, &Host::default(), None));
     for absent in [
         "millpond_memory_resident_bytes",
         "millpond_access_log_lines_lost_total",
         "millpond_source_ports_exhaustion_seconds",
+        "millpond_close_wait_sockets",
+        "millpond_close_wait_oldest_seconds",
     ] {
         assert!(!samples.iter().any(|sample| sample.name == absent), "{absent}");
     }

@@ -11,7 +11,7 @@ use crate::source::ports::Figures;
 use std::time::{Duration, Instant};
 
 /// Why the kernel's view is `null` everywhere.
-const NO_CENSUS: &str = "not measured by this version: tcp_states, close_wait, accept_queue.depth \
+const NO_CENSUS: &str = "not measured by this version: tcp_states, accept_queue.depth \
      and depth_max, and in kernel: tcp_tw_reuse";
 
 impl Snapshot {
@@ -19,6 +19,7 @@ impl Snapshot {
     /// events apart.
     pub fn take(registry: &Registry, host: Host) -> Self {
         let mut notes = host.notes.clone();
+        let close_wait = close_wait(registry, &mut notes);
         notes.push(NO_CENSUS.to_owned());
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -40,11 +41,22 @@ impl Snapshot {
                 .map(|state| listener(registry, state, host.somaxconn))
                 .collect(),
             upstreams: registry.upstreams.iter().map(|state| upstream(state)).collect(),
-            close_wait: None,
+            close_wait: Some(close_wait),
             budgets: Vec::new(),
             census: None,
             notes,
         }
+    }
+}
+
+fn close_wait(registry: &Registry, notes: &mut Vec<String>) -> CloseWait {
+    let stuck = registry.close_wait.stuck(Instant::now());
+    let stuck = stuck.map_err(|why| notes.push(format!("close_wait.count and oldest_s: {why}"))).ok();
+    CloseWait {
+        count: stuck.map(|stuck| stuck.count),
+        oldest_s: stuck.map(|stuck| seconds(stuck.oldest)),
+        reaped_total: registry.close_wait.reaped_total(),
+        sockets: Vec::new(),
     }
 }
 

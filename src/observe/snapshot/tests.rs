@@ -54,7 +54,7 @@ fn promised() -> Value {
             "time_wait": {"caused_total": 0, "avoided_total": 0},
             "ports": [{"source": "", "capacity": 0, "used": 0, "time_wait": 0, "free": 0,
                 "opens_per_s": 0.0, "exhausts_in_s": null, "level": ""}]}]}],
-        "close_wait": null,
+        "close_wait": {"count": 0, "oldest_s": 0.0, "reaped_total": 0},
         "notes": [""]
     })
 }
@@ -105,6 +105,8 @@ fn figures_are_summed_over_workers() {
     );
     assert_eq!(stats["upstreams"][0]["endpoints"][1]["reuse_ratio"], Value::Null);
     assert_eq!(stats["process"], json!({"fds": {"used": 41, "limit": 20000}, "memory_bytes": 12_000_000}));
+    let close_wait = json!({"count": 2, "oldest_s": 1.5, "reaped_total": 1, "sockets": []});
+    assert_eq!(stats["close_wait"], close_wait);
     assert_eq!(stats["config"]["loaded_at"], "2026-09-21T14:13:20.000Z");
 }
 
@@ -117,6 +119,11 @@ fn an_unreadable_figure_is_null_and_the_note_survives() {
     assert_eq!(stats["kernel"]["local_ports"], Value::Null);
     assert_eq!(stats["notes"][0], "why");
     assert_eq!(stats["listeners"][0]["accept_queue"]["limit"], 1024);
+    registry.close_wait.failed("sock_diag: dump: no".into());
+    let later = take(&registry);
+    let close_wait = json!({"count": null, "oldest_s": null, "reaped_total": 1, "sockets": []});
+    assert_eq!(later["close_wait"], close_wait);
+    assert_eq!(later["notes"][1], "close_wait.count and oldest_s: sock_diag: dump: no");
 }
 
 #[test]

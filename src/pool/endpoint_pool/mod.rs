@@ -1,6 +1,7 @@
 //! One worker's connections to one endpoint: what is idle, and who waits.
 
 mod idle_age;
+mod reaped;
 mod siblings;
 mod ticket;
 
@@ -10,7 +11,9 @@ use crate::budget::Budget;
 use crate::config::model;
 use crate::metrics::counters::EndpointCounters;
 use crate::pool::connection::{Connection, Life, NoSlot, OpenSlot, Quiet};
+use crate::pool::ending::Ending;
 use crate::pool::handover::{Handover, Message};
+use crate::pool::identity::Identity;
 use crate::pool::idle::IdleList;
 use crate::pool::lease::Lease;
 use crate::pool::state::{State, transition};
@@ -27,6 +30,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
 
 /// What a waiting request is given.
 pub type Delivery = Result<Connection, ConnectError>;
@@ -142,8 +146,8 @@ impl Pool {
     }
 
     /// Closes a connection that no gauge counts any more.
-    pub fn close(&self, connection: Connection, reason: DiscardReason) {
-        connection.close(reason, self.upstream.socket.close, self.counters());
+    pub fn close(&self, connection: Connection, ending: Ending) {
+        connection.close(ending, self.upstream.socket.close, self.counters());
     }
 
     /// Joins the queue for a connection.
@@ -196,13 +200,13 @@ impl Pool {
     /// A dial ended: the connection goes to whoever waits, or is kept; an error goes to a waiter
     /// that nothing else is under way for. Where ports were wanting, [`Self::fail_one`] is left to
     /// whoever provides: something may come back.
-    pub fn dial_ended(self: &Rc<Self>, result: Result<(tokio::net::TcpStream, Life), ConnectError>) {
+    pub fn dial_ended(self: &Rc<Self>, result: Result<(TcpStream, Life), ConnectError>) {
         self.coming.set(self.coming.get() - 1);
         self.last_dial_failed.set(result.is_err());
         match result {
             Ok((stream, life)) => {
                 transition(self.counters(), State::Connecting, State::Idle);
-                let connection = Connection::new(stream, life, &self.watches);
+                let connection = self.connection(stream, life);
                 self.take_back(connection, Instant::now());
             }
             Err(error) => {
@@ -312,6 +316,11 @@ impl Pool {
         newest
     }
 
+    fn connection(&self, stream: TcpStream, life: Life) -> Connection {
+        let identity = Identity::new(&self.upstream, &self.endpoint, &stream);
+        Connection::new(stream, life, identity, &self.watches)
+    }
+
     /// When the connection that has been idle longest expires. The others do so later, but for their
     /// age, which is looked at again when they are used.
     fn first_expiry(&self) -> Option<Instant> {
@@ -381,7 +390,7 @@ impl Pool {
 
     fn drop_idle(&self, connection: Connection, reason: DiscardReason) {
         transition(self.counters(), State::Idle, State::Absent);
-        self.close(connection, reason);
+        self.close(connection, reason.into());
     }
 
     /// Publishes how many wait, for the statistics and for the siblings.

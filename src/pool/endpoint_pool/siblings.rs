@@ -63,7 +63,8 @@ impl Pool {
 
     fn adopt(self: &Rc<Self>, detached: Detached, now: Instant) {
         // A socket that the runtime cannot register is closed; the waiter is provided for anew.
-        if let Ok(connection) = detached.attach(&self.watches) {
+        if let Ok((stream, life)) = detached.attach() {
+            let connection = self.connection(stream, life);
             transition(self.counters(), State::Absent, State::Idle);
             self.counters().taken_over_total.inc();
             self.take_back(connection, now);

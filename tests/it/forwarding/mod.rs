@@ -5,6 +5,7 @@ mod fields;
 mod long_flow;
 mod order;
 mod plain;
+mod segments;
 mod streaming;
 mod upgrade;
 
@@ -13,6 +14,7 @@ use libtest_mimic::Trial;
 pub(crate) fn tests() -> Vec<Trial> {
     [
         plain::tests(),
+        segments::tests(),
         fields::tests(),
         order::tests(),
         streaming::tests(),

@@ -3,6 +3,7 @@
 use super::DEADLINE;
 use super::message::Message;
 use super::wire::Wire;
+use socket2::{Domain, Socket, Type};
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -16,7 +17,19 @@ pub(crate) struct Client {
 impl Client {
     #[track_caller]
     pub(crate) fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&address, DEADLINE).expect("the proxy accepts");
+        Self::on(TcpStream::connect_timeout(&address, DEADLINE).expect("the proxy accepts"))
+    }
+
+    /// One for which the kernel keeps no more than about twice this many bytes.
+    #[track_caller]
+    pub(crate) fn with_receive_buffer(address: SocketAddr, bytes: usize) -> Self {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(bytes).unwrap();
+        socket.connect_timeout(&address.into(), DEADLINE).expect("the proxy accepts");
+        Self::on(socket.into())
+    }
+
+    fn on(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.set_write_timeout(Some(DEADLINE)).unwrap();
         Self { wire: Wire::new(stream) }
@@ -86,6 +99,13 @@ impl Client {
     pub(crate) fn exactly(&mut self, count: usize) -> Vec<u8> {
         let bytes = self.wire.exactly(count);
         bytes.unwrap_or_else(|error| panic!("not {count} bytes: {error}; received {:?}", self.text()))
+    }
+
+    /// Reads until this many bytes are there, and not one more; they are still to be dealt with.
+    #[track_caller]
+    pub(crate) fn gather(&mut self, count: usize) {
+        let gathered = self.wire.gather(count);
+        gathered.unwrap_or_else(|error| panic!("not {count} bytes: {error}"));
     }
 
     /// Reads what is left until the proxy's FIN.

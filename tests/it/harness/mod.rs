@@ -25,6 +25,8 @@ use std::time::{Duration, Instant};
 /// For anything that is to happen at once. Long, as the machine may be busy: only a failing test waits
 /// for it.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
+/// For what is to happen as soon as the proxy has had its turn.
+pub(crate) const AT_ONCE: Duration = Duration::from_secs(2);
 /// Between two looks at a condition.
 const STEP: Duration = Duration::from_millis(2);
 

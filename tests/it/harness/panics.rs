@@ -12,7 +12,7 @@ pub(crate) fn watch() {
     panic::set_hook(Box::new(move |info| {
         let thread = thread::current();
         let name = thread.name().unwrap_or_default();
-        if name.starts_with("worker-") || name == "control" {
+        if name.starts_with("worker-") || ["control", "census"].contains(&name) {
             SEEN.lock().unwrap().push(format!("{name}: {info}"));
         }
         before(info);

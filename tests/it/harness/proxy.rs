@@ -1,6 +1,6 @@
 //! A proxy in this process, which must have let go of everything when its test is over.
 
-use super::{Client, DEADLINE, eventually, panics};
+use super::{AT_ONCE, Client, DEADLINE, eventually, kernel, panics, within};
 use millpond::config::load::parse_str;
 use millpond::reason::{CloseReason, DiscardReason, RejectReason};
 use millpond::registry::{EndpointState, ListenerState, Registry};
@@ -214,6 +214,29 @@ impl Proxy {
         }
     }
 
+    /// Nothing of it is left in CLOSE_WAIT, and that is its own doing, not the reaper's.
+    #[track_caller]
+    fn assert_not_reaped(&self) {
+        let registry = self.registry();
+        let endpoints = || registry.upstreams.iter().flat_map(|upstream| &upstream.endpoints);
+        within(AT_ONCE, "no CLOSE_WAIT is left", || {
+            let sockets = kernel::in_close_wait();
+            let is_ours = |local, remote| {
+                registry.listeners.iter().any(|listener| listener.address.0 == local)
+                    || endpoints().any(|endpoint| endpoint.address.0 == remote)
+            };
+            !sockets.iter().any(|socket| is_ours(socket.local, socket.remote))
+        });
+        let closes = registry.listeners.iter().flat_map(|listener| &listener.workers);
+        let discards = endpoints().flat_map(|endpoint| &endpoint.workers);
+        let reaped = [
+            registry.close_wait.reaped_total(),
+            closes.map(|w| w.closes.get(CloseReason::Reaped.index())).sum(),
+            discards.map(|w| w.discards.get(DiscardReason::Reaped.index())).sum(),
+        ];
+        assert_eq!(reaped, [0; 3], "sockets, sessions and connections that the reaper closed");
+    }
+
     fn stop(&self) {
         self.supervisor.stop();
         let (ended, has_ended) = mpsc::channel();
@@ -242,6 +265,7 @@ impl Drop for Proxy {
             let idle: u64 = endpoints.iter().map(|endpoint| endpoint.gauge(|w| &w.idle)).sum();
             self.registry().budget.used() as u64 == idle
         });
+        self.assert_not_reaped();
         self.stop();
         assert_eq!(self.registry().budget.used(), 0, "descriptors in the budget of a stopped proxy");
         assert_eq!(panics::seen(), [""; 0], "a proxy of this process has panicked");

@@ -1,6 +1,6 @@
 //! millpond as a process of its own.
 
-use super::{DEADLINE, Setup, eventually, within};
+use super::{AT_ONCE, DEADLINE, STEP, Setup, eventually, kernel, within};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Instant;
 use tempfile::NamedTempFile;
 
 /// The program, in an environment that says nothing to it but where its admin server may listen.
@@ -31,7 +32,7 @@ fn quiet(mut command: Command) -> Command {
     command
 }
 
-/// A running process. Dropped, it is killed.
+/// A running process. Dropped, it is killed, and the test fails if it had sockets stuck in CLOSE_WAIT.
 #[derive(Debug)]
 pub(crate) struct Running {
     child: Child,
@@ -114,6 +115,11 @@ impl Running {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
+    /// Its open descriptors.
+    pub(crate) fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it runs").count()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
@@ -137,9 +143,22 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        let pid = self.child.id();
+        let start = Instant::now();
+        let mut stuck = kernel::in_close_wait_of(pid);
+        while !stuck.is_empty() && start.elapsed() < AT_ONCE {
+            thread::sleep(STEP);
+            stuck = kernel::in_close_wait_of(pid);
+        }
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if !thread::panicking() {
+            assert_eq!(stuck, [], "left in CLOSE_WAIT");
+            let log = self.log.lock().unwrap();
+            let reaped = |entry: &&Value| entry["fields"]["message"].to_string().contains("reaped");
+            assert_eq!(log.iter().find(reaped), None);
+        }
     }
 }
 

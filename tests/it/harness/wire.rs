@@ -101,6 +101,16 @@ impl Wire {
         Ok(self.buffer.drain(..count).collect())
     }
 
+    /// Reads until this many bytes are there, for whatever reads on.
+    pub(crate) fn gather(&mut self, count: usize) -> io::Result<()> {
+        while self.buffer.len() < count {
+            if self.fill_at_most(count - self.buffer.len())? == 0 {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(())
+    }
+
     /// Reads until the peer's FIN.
     pub(crate) fn rest(&mut self) -> io::Result<Vec<u8>> {
         while self.fill()? > 0 {}
@@ -152,9 +162,15 @@ impl Wire {
     }
 
     fn fill(&mut self) -> io::Result<usize> {
+        self.fill_at_most(usize::MAX)
+    }
+
+    /// Reads once, and no more than this many bytes.
+    fn fill_at_most(&mut self, most: usize) -> io::Result<usize> {
         let mut chunk = [0; 16 * 1024];
+        let most = most.min(chunk.len());
         let count = loop {
-            match (&*self.stream).read(&mut chunk) {
+            match (&*self.stream).read(&mut chunk[..most]) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 result => break result?,
             }

@@ -1,7 +1,7 @@
 //! Few ports are left: a pooled connection is waited for first.
 
 use super::{From, GET, GET_HELD, OK, all_come_back, asking, figures, level, origin, sessions, unavailable};
-use crate::harness::{Client, Gate, Origin, Setup, eventually};
+use crate::harness::{Client, Ended, Gate, Origin, Setup, eventually};
 use libtest_mimic::Trial;
 use millpond::source::level::Level;
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         the_level_follows_what_is_open,
         a_request_waits_for_a_connection_that_comes_back,
         a_request_that_waited_in_vain_is_dialled_for,
+        idle_connections_are_reset_although_they_are_to_be_closed_gracefully,
         a_request_is_dialled_for_at_once_where_nothing_can_come_back,
         a_tunnel_does_not_come_back,
         a_tcp_session_does_not_wait,
@@ -55,6 +56,23 @@ fn a_request_waits_for_a_connection_that_comes_back() {
     assert_eq!(first.response().text(), "ok");
     others.iter_mut().for_each(|client| assert_eq!(client.response().text(), "ok"));
     assert_eq!((proxy.opened(), proxy.reused()), (1, 5));
+}
+
+/// A TIME_WAIT for each connection would use up what is left.
+fn idle_connections_are_reset_although_they_are_to_be_closed_gracefully() {
+    for (pressure, ended, time_waits) in
+        [(from_the_first(), Ended::Reset, (0, 1)), (String::new(), Ended::Fin, (1, 0))]
+    {
+        let origin = origin(&Gate::new());
+        let setup = From::new().of(Setup::http([origin.address()])).upstream(&pressure);
+        let setup = setup.upstream("socket.close = \"graceful\"\npool.idle_timeout = \"200ms\"");
+        let proxy = setup.start();
+        assert_eq!(asking(&proxy, GET).response().text(), "ok");
+        assert_eq!(origin.wait_for_end(0), ended);
+        let counters = &proxy.rested().endpoint(0).workers[0];
+        let counted = || (counters.time_wait_caused_total.get(), counters.time_wait_avoided_total.get());
+        eventually("it is counted", || counted() == time_waits);
+    }
 }
 
 fn a_request_that_waited_in_vain_is_dialled_for() {

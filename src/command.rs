@@ -1,0 +1,69 @@
+//! What the control side asks of a worker: the only way in which it touches sessions and pools.
+//!
+//! Commands wait in a queue that is bounded and never waited for: a worker that does not take them
+//! has trouble of its own.
+
+use crate::addr::Ends;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+/// Commands that wait for one worker at the most.
+const QUEUE: usize = 16;
+
+/// Where commands to one worker go.
+pub type Sender = tokio::sync::mpsc::Sender<Command>;
+/// Where it finds them.
+pub type Receiver = tokio::sync::mpsc::Receiver<Command>;
+
+/// The way to one worker.
+pub fn channel() -> (Sender, Receiver) {
+    tokio::sync::mpsc::channel(QUEUE)
+}
+
+/// Something that a worker is to do. Nobody may be left to hear the answer: that is no error.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Tell which of these sockets are yours.
+    Find {
+        /// The sockets.
+        sockets: Arc<[Suspect]>,
+        /// The answer: those that are.
+        answer: mpsc::Sender<Vec<Holding>>,
+    },
+    /// Close this socket, if it is yours, whatever it is at.
+    Reap {
+        /// The socket.
+        socket: Suspect,
+        /// For how long it has been stuck, for the log.
+        stuck: Duration,
+    },
+}
+
+/// A socket in CLOSE_WAIT that is asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Suspect {
+    /// Its addresses.
+    pub ends: Ends,
+    /// Who its peer is.
+    pub peer: Peer,
+}
+
+/// Who the peer of one of our sockets is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Peer {
+    /// A client.
+    Client,
+    /// An endpoint.
+    Endpoint,
+}
+
+/// What a worker knows of a socket that it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holding {
+    /// The socket.
+    pub socket: Suspect,
+    /// Whether it has a session with a deadline that is still to come.
+    pub has_deadline: bool,
+    /// The session's other socket, if it has one. Its local address may be a wildcard.
+    pub other: Option<Ends>,
+}

@@ -1,0 +1,152 @@
+//! What a worker does for the control side, between two turns of its sessions.
+
+use super::Worker;
+use crate::addr::{Ends, plain};
+use crate::command::{Command, Holding, Peer, Receiver, Suspect};
+use crate::pool::Pool;
+use crate::reason::CloseReason;
+use crate::session::Entry;
+use crate::upstream::group::Group;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::ops::ControlFlow;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// Sessions looked at before those that are ready have their turn.
+const PAGE: usize = 1000;
+
+/// Serves commands for as long as the worker runs.
+pub(super) async fn serve(worker: Rc<Worker>, groups: Vec<Rc<Group>>, mut commands: Receiver) {
+    while let Some(command) = commands.recv().await {
+        match command {
+            Command::Find { sockets, answer } => {
+                // Whoever asked may have given up.
+                let _ = answer.send(find(&worker, &groups, &sockets).await);
+            }
+            Command::Reap { socket, stuck } => reap(&worker, &groups, &socket, stuck).await,
+        }
+    }
+}
+
+/// Which of these sockets the worker holds.
+async fn find(worker: &Worker, groups: &[Rc<Group>], sockets: &[Suspect]) -> Vec<Holding> {
+    let wanted = Wanted::new(sockets);
+    let mut found: Vec<Holding> = sockets.iter().filter_map(|socket| find_idle(groups, socket)).collect();
+    for_each_session(worker, |entry| {
+        found.extend(wanted.held_by(entry).map(|socket| holding(worker, entry, socket)));
+        ControlFlow::Continue(())
+    })
+    .await;
+    found
+}
+
+/// Closes the socket, if the worker holds it, and says so.
+async fn reap(worker: &Worker, groups: &[Rc<Group>], socket: &Suspect, stuck: Duration) {
+    let now = Instant::now();
+    if let Some(pool) = pools_of(groups, socket).find(|pool| pool.reap_idle_from(socket.ends.local, now)) {
+        worker.registry.close_wait.reaped();
+        tracing::warn!(
+            upstream = pool.config().name, endpoint = %socket.ends.remote, local = %socket.ends.local,
+            close_wait = ?stuck, "reaped an idle connection to an endpoint"
+        );
+        return;
+    }
+    let sockets = [*socket];
+    let wanted = Wanted::new(&sockets);
+    for_each_session(worker, |entry| {
+        if wanted.held_by(entry).next().is_none() {
+            return ControlFlow::Continue(());
+        }
+        end_session(worker, entry, socket, stuck);
+        ControlFlow::Break(())
+    })
+    .await;
+}
+
+/// Ends the session that holds the socket.
+fn end_session(worker: &Worker, entry: &Entry, socket: &Suspect, stuck: Duration) {
+    let connection = entry.connection();
+    if socket.peer == Peer::Endpoint
+        && let Some(connection) = &connection
+    {
+        connection.condemn();
+    }
+    if !entry.abort(CloseReason::Reaped) {
+        return;
+    }
+    worker.registry.close_wait.reaped();
+    tracing::warn!(
+        socket = if socket.peer == Peer::Client { "client" } else { "endpoint" },
+        listener = entry.listener().config.name,
+        client = %entry.client(),
+        upstream = connection.as_ref().map(|connection| connection.upstream.name.as_str()),
+        endpoint = connection.as_ref().map(|connection| tracing::field::display(connection.endpoint.address)),
+        phase = %entry.phase(),
+        age = ?entry.age(Instant::now()),
+        close_wait = ?stuck,
+        "reaped a session"
+    );
+}
+
+fn holding(worker: &Worker, entry: &Entry, socket: Suspect) -> Holding {
+    let other = match socket.peer {
+        Peer::Client => entry.connection().map(|c| Ends::new(c.local, c.endpoint.address.0)),
+        Peer::Endpoint => Some(Ends::new(entry.listener().address.0, entry.client().0)),
+    };
+    Holding { socket, has_deadline: worker.timers.is_set(entry.timer()), other }
+}
+
+fn find_idle(groups: &[Rc<Group>], socket: &Suspect) -> Option<Holding> {
+    let found = pools_of(groups, socket).any(|pool| pool.has_idle_from(socket.ends.local));
+    found.then_some(Holding { socket: *socket, has_deadline: false, other: None })
+}
+
+/// The pools that could hold the socket.
+fn pools_of<'a>(groups: &'a [Rc<Group>], socket: &'a Suspect) -> impl Iterator<Item = &'a Rc<Pool>> {
+    let pools = groups.iter().flat_map(|group| group.pools());
+    pools.filter(|pool| {
+        socket.peer == Peer::Endpoint && plain(pool.endpoint().address.0) == socket.ends.remote
+    })
+}
+
+async fn for_each_session(worker: &Worker, mut each: impl FnMut(&Rc<Entry>) -> ControlFlow<()>) {
+    let mut from = Some(0);
+    while let Some(place) = from {
+        let page = worker.sessions.page(place, PAGE);
+        if page.entries.iter().try_for_each(&mut each).is_break() {
+            return;
+        }
+        from = page.next;
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Sockets by what a session knows of them. It does not know to which of a listener's addresses its
+/// client came, where that is a wildcard.
+struct Wanted {
+    of_clients: HashMap<(u16, SocketAddr), Suspect>,
+    of_endpoints: HashMap<Ends, Suspect>,
+}
+
+impl Wanted {
+    fn new(sockets: &[Suspect]) -> Self {
+        let of = |peer| sockets.iter().filter(move |socket| socket.peer == peer);
+        Self {
+            of_clients: of(Peer::Client).map(|s| ((s.ends.local.port(), s.ends.remote), *s)).collect(),
+            of_endpoints: of(Peer::Endpoint).map(|s| (s.ends, *s)).collect(),
+        }
+    }
+
+    /// Those that this session holds.
+    fn held_by(&self, entry: &Entry) -> impl Iterator<Item = Suspect> {
+        let client = (entry.listener().address.0.port(), plain(entry.client().0));
+        let connection = entry.connection().filter(|_| !self.of_endpoints.is_empty());
+        let ends = connection.map(|c| Ends::new(c.local, c.endpoint.address.0));
+        let of_endpoint = ends.and_then(|ends| self.of_endpoints.get(&ends));
+        [self.of_clients.get(&client), of_endpoint].into_iter().flatten().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests;
