@@ -54,6 +54,17 @@ pub(super) enum Command {
                             millpond check -c millpond.toml --strict")]
     Check(CheckArgs),
 
+    /// Check this host against a configuration: limits, ports, settings of the kernel
+    ///
+    /// Says of each what it means for this configuration, and the line that changes it. Changes
+    /// nothing itself. What it sees are the limits, rights and network of this very process: run it as
+    /// the user, and where it matters in the service unit or container, that millpond runs in. Exits
+    /// with 1 when anything is critical.
+    #[command(after_help = "Examples:\n  millpond doctor -c millpond.toml\n  \
+                            millpond doctor -c millpond.toml --json\n  \
+                            ExecStartPre=-/usr/bin/millpond doctor -c /etc/millpond.toml  (in the systemd unit)")]
+    Doctor(DoctorArgs),
+
     /// Work out whether a rate of connections exhausts the source ports
     ///
     /// A connection that this host closes first by FIN holds its port, towards that one backend, in
@@ -70,7 +81,8 @@ pub(super) enum Command {
 
     /// Print the statistics of a running instance
     #[command(after_help = "Examples:\n  millpond stats\n  millpond stats --json\n  \
-                            millpond stats --admin unix:/run/millpond/admin.sock")]
+                            millpond stats --admin unix:/run/millpond/admin.sock\n  \
+                            millpond stats --admin 192.0.2.7:9900 --token-file admin.token")]
     Stats(StatsArgs),
 
     /// Watch a running instance, full screen
@@ -120,6 +132,17 @@ pub(super) struct CheckArgs {
 }
 
 #[derive(Debug, ClapArgs)]
+pub(super) struct DoctorArgs {
+    /// The configuration file; without it, one HTTP listener and one endpoint with every default
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
 pub(super) struct PlanArgs {
     /// Requests a second, all together; or connections, where each request opens one
     #[arg(long, value_name = "R", value_parser = at_least_one)]
@@ -152,9 +175,8 @@ pub(super) struct PlanArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct StatsArgs {
-    /// Where the admin server of the instance listens: host:port or unix:/path
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9900")]
-    pub(super) admin: AdminTarget,
+    #[command(flatten)]
+    pub(super) instance: Instance,
 
     /// Print the JSON of GET /stats as it comes
     #[arg(long)]
@@ -163,9 +185,8 @@ pub(super) struct StatsArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct TopArgs {
-    /// Where the admin server of the instance listens: host:port or unix:/path
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9900")]
-    pub(super) admin: AdminTarget,
+    #[command(flatten)]
+    pub(super) instance: Instance,
 
     /// How often to ask it, from 100ms to 1h
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
@@ -179,6 +200,18 @@ fn interval(text: &str) -> Result<Duration, String> {
     } else {
         Err("it must be from 100ms to 1h".to_owned())
     }
+}
+
+/// Which running instance is meant, and what opens its admin server.
+#[derive(Clone, Debug, ClapArgs)]
+pub(super) struct Instance {
+    /// Where the admin server of the instance listens: host:port or unix:/path
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9900")]
+    pub(super) admin: AdminTarget,
+
+    /// The file with its token, if it wants one; else MILLPOND_ADMIN_TOKEN_FILE names it
+    #[arg(long, value_name = "FILE")]
+    pub(super) token_file: Option<PathBuf>,
 }
 
 fn at_least_one(text: &str) -> Result<u32, String> {
@@ -269,6 +302,7 @@ mod tests {
             "millpond run -c x.toml --listen 127.0.0.1:1 --upstream 127.0.0.1:2",
             "millpond run --listen 8080 --upstream 127.0.0.1:2",
             "millpond check",
+            "millpond doctor x.toml",
             "millpond nonsense",
         ] {
             assert_eq!(parse(bad).unwrap_err().exit_code(), 2, "{bad}");
@@ -316,7 +350,7 @@ mod tests {
     #[test]
     fn the_admin_address_is_tcp_or_unix() {
         let admin = |line| match parse(line) {
-            Ok(Command::Stats(stats)) => stats.admin,
+            Ok(Command::Stats(stats)) => stats.instance.admin,
             other => panic!("{other:?}"),
         };
         assert_eq!(admin("millpond stats"), AdminTarget::Tcp("127.0.0.1:9900".into()));

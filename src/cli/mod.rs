@@ -4,6 +4,7 @@
 mod args;
 pub mod check;
 mod demo;
+pub mod doctor;
 mod fetch;
 mod plan;
 mod run;
@@ -42,6 +43,7 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
             run::run(args)
         }
         Command::Check(args) => Ok(check::check(&args.config, args.strict, &mut out)?),
+        Command::Doctor(args) => doctor::doctor(&args, &mut out),
         Command::Plan(args) => Ok(plan::plan(&args, &mut out)?),
         Command::Stats(args) => stats::stats(&args, &mut out),
         Command::Top(args) => {

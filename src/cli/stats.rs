@@ -12,11 +12,11 @@ pub(super) const PATH: &str = "/stats";
 
 /// Prints the snapshot, for people or as it came.
 pub(super) fn stats(args: &StatsArgs, out: &mut dyn Write) -> anyhow::Result<u8> {
-    let body = fetch::get(&args.admin, PATH)?;
+    let body = fetch::get(&args.instance, PATH)?;
     if args.json {
         out.write_all(&body)?;
     } else {
-        out.write_all(summary::of(&parse::<Snapshot>(&args.admin, &body)?).as_bytes())?;
+        out.write_all(summary::of(&parse::<Snapshot>(&args.instance.admin, &body)?).as_bytes())?;
     }
     out.flush()?;
     Ok(0)

@@ -23,7 +23,7 @@ const WORKERS: usize = 2;
 pub(crate) fn config() -> Config {
     Config {
         runtime: model::Runtime { workers: WORKERS, shutdown_timeout: Duration::from_secs(30) },
-        admin: model::Admin { listen: model::AdminListen::Tcp(address(9900)) },
+        admin: model::Admin { listen: model::AdminListen::Tcp(address(9900)), token_file: None },
         log: model::Log {
             level: "info".into(),
             format: model::LogFormat::Text,

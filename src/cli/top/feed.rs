@@ -1,6 +1,6 @@
 //! Where events come from: three threads, for keys, for signals and for what the instance answers.
 
-use super::super::args::AdminTarget;
+use super::super::args::Instance;
 use super::app::Event;
 use super::clean;
 use crate::cli::fetch::{self, FetchError};
@@ -22,7 +22,7 @@ pub(super) struct Feed {
 
 impl Feed {
     /// Starts the threads. Signals are caught from here on.
-    pub(super) fn start(target: AdminTarget) -> io::Result<Self> {
+    pub(super) fn start(instance: Instance) -> io::Result<Self> {
         let (sender, events) = mpsc::channel();
         let (asks, asked) = mpsc::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
@@ -44,7 +44,7 @@ impl Feed {
             });
         })?;
         spawn("keys", sender.clone(), keys)?;
-        spawn("answers", sender, move |events| answers(&target, &asked, events))?;
+        spawn("answers", sender, move |events| answers(&instance, &asked, events))?;
         Ok(Self { events, asks })
     }
 
@@ -65,10 +65,10 @@ impl Feed {
 }
 
 /// What the instance answers now.
-pub(super) fn snapshot(target: &AdminTarget) -> anyhow::Result<Snapshot> {
-    let body = fetch::get(target, stats::PATH)?;
-    let value = clean::json(stats::parse(target, &body)?);
-    stats::parse(target, value.to_string().as_bytes())
+pub(super) fn snapshot(instance: &Instance) -> anyhow::Result<Snapshot> {
+    let body = fetch::get(instance, stats::PATH)?;
+    let value = clean::json(stats::parse(&instance.admin, &body)?);
+    stats::parse(&instance.admin, value.to_string().as_bytes())
 }
 
 /// Runs something on a thread of its own. When it is over, however that came about, so is the rest.
@@ -101,9 +101,9 @@ fn keys(events: &Sender<Event>) {
     }
 }
 
-fn answers(target: &AdminTarget, asked: &Receiver<()>, events: &Sender<Event>) {
+fn answers(instance: &Instance, asked: &Receiver<()>, events: &Sender<Event>) {
     while asked.recv().is_ok() {
-        let event = match snapshot(target) {
+        let event = match snapshot(instance) {
             Ok(snapshot) => Event::Answer(Box::new(snapshot)),
             Err(error) => Event::Silence(reason(&error)),
         };

@@ -33,10 +33,10 @@ pub(super) fn top(args: &TopArgs) -> anyhow::Result<u8> {
         bail!("top needs a terminal to draw on; `millpond stats` prints the figures once, also as --json");
     }
     // An instance that is not there is told like every other command tells it.
-    let first = feed::snapshot(&args.admin)?;
+    let first = feed::snapshot(&args.instance)?;
     let theme = Theme::new(!no_color());
-    let app = App::new(args.admin.to_string(), first, args.interval, theme, SystemTime::now());
-    let feed = Feed::start(args.admin.clone()).context("cannot wait for events")?;
+    let app = App::new(args.instance.admin.to_string(), first, args.interval, theme, SystemTime::now());
+    let feed = Feed::start(args.instance.clone()).context("cannot wait for events")?;
     let mut screen = Screen::take().context("cannot take over the terminal")?;
     match run(app, &feed, &mut screen) {
         // The terminal is gone, and whoever looked at it too.

@@ -11,6 +11,8 @@ pub(super) struct Program {
 }
 
 pub(super) const AB: Program = Program { name: "ab", package: "apache2-utils" };
+pub(super) const CHROMEDRIVER: Program = Program { name: "chromedriver", package: "chromium-driver" };
+pub(super) const CHROMIUM: Program = Program { name: "chromium", package: "chromium" };
 pub(super) const CURL: Program = Program { name: "curl", package: "curl" };
 pub(super) const NC: Program = Program { name: "nc", package: "netcat-openbsd" };
 pub(super) const NGINX: Program = Program { name: "nginx", package: "nginx-light" };
