@@ -83,7 +83,7 @@ impl Supervisor {
     /// See [`StartError`].
     pub fn start(config: Config) -> Result<Self, StartError> {
         let bound = bind::bind_all(&config).map_err(StartError::Bind)?;
-        let socket = admin::bind(&config.admin.listen).map_err(StartError::Admin)?;
+        let socket = admin::bind(&config.admin).map_err(StartError::Admin)?;
         let access_log = AccessLog::open(&config.log).map_err(StartError::AccessLog)?;
         let budget = Arc::new(Budget::new(nofile(), fixed_descriptors(&config)));
         let (registry, sockets) = registry(&config, bound, budget);

@@ -30,6 +30,8 @@ def run(options):
             [result] = trial.run(plan)
             title = f"{title} ({close})"
             rows.append(_row(title, result))
+            if result.tally.failures:
+                outcome.notes.append(f"{title}: failed: {states(result.tally.failures)}")
             outcome.data.append({"manners": title, **facts(result)})
             outcome.conditions |= _conditions(title, result)
     outcome.tables.append((_HEAD, rows))
@@ -57,7 +59,8 @@ def _conditions(title, result):
         f"{title}: no failure but {REFUSED}": tally.failed() == tally.failures[REFUSED],
         f"{title}: the kernel never answers EADDRNOTAVAIL": result.address_not_available == 0,
     }
-    if (first := tally.first_failure()) is not None:
+    if tally.failures[REFUSED]:
+        first = tally.first_failure()
         percent = 100 * result.taken_at(first + trial.LOOK_SECONDS) / result.plan.ports
         text = f"{title}: refused only near the level ({percent:.0f} % of the ports taken)"
         conditions[text] = percent > REFUSE_PERCENT - 5

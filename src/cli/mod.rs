@@ -12,6 +12,7 @@ mod signals;
 mod stats;
 mod summary;
 mod table;
+mod top;
 
 use args::{Args, Command};
 use clap::Parser;
@@ -45,6 +46,11 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
         Command::Doctor(args) => doctor::doctor(&args, &mut out),
         Command::Plan(args) => Ok(plan::plan(&args, &mut out)?),
         Command::Stats(args) => stats::stats(&args, &mut out),
+        Command::Top(args) => {
+            // A panic on another thread gives the terminal back through standard output.
+            drop(out);
+            top::top(&args)
+        }
     }
 }
 

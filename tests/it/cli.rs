@@ -23,6 +23,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         demo_ends_with_its_table,
         stats_of_a_running_instance,
         stats_of_nobody,
+        top_needs_a_terminal,
     ]
 }
 
@@ -232,4 +233,12 @@ fn stats_of_nobody() {
     let message = err(&output);
     assert!(message.contains(&nobody) && message.contains("refused"), "{message}");
     assert!(message.contains("--admin") && message.lines().count() == 1, "{message}");
+}
+
+fn top_needs_a_terminal() {
+    let output = millpond().arg("top").output().unwrap();
+    assert_eq!((output.status.code(), out(&output).as_str()), (Some(1), ""));
+    let message = err(&output);
+    assert!(message.contains("needs a terminal") && message.contains("millpond stats"), "{message}");
+    assert_eq!(message.lines().count(), 1, "{message}");
 }

@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod admin;
 mod balancing;
 mod cli;
 mod forwarding;
@@ -47,6 +48,7 @@ fn main() {
         life::tests(),
         cli::tests(),
         netns::tests(),
+        admin::tests(),
         real::tests(),
     ]
     .into_iter()

@@ -4,6 +4,8 @@
 //! `--include-ignored` (or `--ignored`, for them alone) they run, and one that lacks a program fails
 //! with the line that installs it. Every backend has a port and a directory of its own.
 
+mod browser;
+mod dashboard;
 mod download;
 mod files;
 mod load;
@@ -13,6 +15,8 @@ mod postgres;
 mod process;
 mod program;
 mod redis;
+mod tmux;
+mod top;
 mod upload;
 mod websocket;
 
@@ -20,11 +24,13 @@ use libtest_mimic::Trial;
 
 pub(crate) fn tests() -> Vec<Trial> {
     let trials = [
+        dashboard::tests(),
         download::tests(),
         load::tests(),
         netcat::tests(),
         postgres::tests(),
         redis::tests(),
+        top::tests(),
         upload::tests(),
         websocket::tests(),
     ];
