@@ -16,10 +16,10 @@
 //! ([`pool::handover`]). Only when nobody has one is another connection dialled.
 //!
 //! Beside the workers, a control thread serves the [`admin`] server, takes snapshots of the counters
-//! for its streams and its history, and ends a drain that takes too long; a thread asks the kernel
-//! once a second what it has of our sockets ([`observe::census`]); and a thread writes the access log,
-//! where there is one. The [`supervisor`] starts all of them or none. Whatever they want of a worker
-//! is a [`command`], which the worker carries out itself.
+//! for its streams and its history, and ends a drain that takes too long; a thread asks the kernel once
+//! a second what it has of our sockets ([`observe::census`]); and a thread writes the access log, where
+//! there is one. The [`supervisor`] starts all of them or none. Whatever they want of a worker is a
+//! [`command`], which the worker carries out itself.
 //!
 //! # Data path
 //!
@@ -45,8 +45,9 @@
 //! 6. [`close::policy`] decides between FIN, FIN and drain, and RST; [`close::linger`] carries it
 //!    out. The session's guard counts the one reason for which it ended.
 //!
-//! Beside it runs the kernel's view of the same sockets: [`observe::census`] finds what is in
-//! CLOSE_WAIT, [`observe::reaper`] suspects what has been there for too long, the worker that owns it
+//! Beside it runs the kernel's view of the same sockets: [`observe::census`] counts the ports that are
+//! held towards each endpoint, which the budgets of [`source`] are corrected by, and finds what is in
+//! CLOSE_WAIT. [`observe::reaper`] suspects what has been there for too long; the worker that owns it
 //! tells what it is waiting for, and closes it if that is nothing.
 //!
 //! # Modules

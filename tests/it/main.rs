@@ -13,6 +13,7 @@ mod forwarding;
 mod half_close;
 mod harness;
 mod life;
+mod netns;
 mod pool;
 mod ports;
 mod real;
@@ -46,6 +47,7 @@ fn main() {
         half_close::tests(),
         life::tests(),
         cli::tests(),
+        netns::tests(),
         admin::tests(),
         real::tests(),
     ]

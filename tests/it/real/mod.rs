@@ -15,6 +15,8 @@ mod postgres;
 mod process;
 mod program;
 mod redis;
+mod tmux;
+mod top;
 mod upload;
 mod websocket;
 
@@ -28,6 +30,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         netcat::tests(),
         postgres::tests(),
         redis::tests(),
+        top::tests(),
         upload::tests(),
         websocket::tests(),
     ];

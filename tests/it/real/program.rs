@@ -25,6 +25,7 @@ const PYTHON: Program = Program { name: "/usr/bin/python3", package: "python3 py
 pub(super) const REDIS_BENCHMARK: Program = Program { name: "redis-benchmark", package: "redis-tools" };
 pub(super) const REDIS_CLI: Program = Program { name: "redis-cli", package: "redis-tools" };
 pub(super) const REDIS_SERVER: Program = Program { name: "redis-server", package: "redis-server" };
+pub(super) const TMUX: Program = Program { name: "tmux", package: "tmux" };
 pub(super) const WRK: Program = Program { name: "wrk", package: "wrk" };
 
 impl Program {
