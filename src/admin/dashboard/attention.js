@@ -391,7 +391,7 @@ export function unknowns({ now: { snapshot } }) {
   const all = snapshot.upstreams.flatMap((upstream) => upstream.endpoints);
   return [
     all.every((endpoint) => endpoint.ports === null) && "source ports",
-    snapshot.close_wait === null && "CLOSE_WAIT",
+    typeof snapshot.close_wait?.count !== "number" && "CLOSE_WAIT",
     snapshot.listeners.every((listener) => listener.accept_queue.depth === null) && "accept queues",
   ].filter(Boolean);
 }

@@ -121,20 +121,17 @@ const CLOSE_WAIT = [
 
 export function closeWait({ now: { snapshot } }) {
   const found = snapshot.close_wait;
-  const summary =
-    found === null
-      ? `${NONE} Not known.`
-      : found.count === 0
-        ? `None: whatever a peer has closed is closed here too. ${plural(found.reaped_total, "connection")} closed by force since the start.`
-        : `${plural(found.count, "connection")}, the oldest for ${duration(found.oldest_s)}; ${count(found.reaped_total)} closed by force since the start.`;
-  text($("close-wait-summary"), summary);
+  text($("close-wait-summary"), closeWaitSummary(found));
   show($("close-wait-scroll"), Boolean(found?.sockets?.length));
-  keep(
-    $("close-wait-table").tBodies[0],
-    found?.sockets ?? [],
-    ({ local, peer }) => `${local} ${peer}`,
-    () => row(CLOSE_WAIT),
-  );
+  const key = ({ local, peer }) => `${local} ${peer}`;
+  keep($("close-wait-table").tBodies[0], found?.sockets ?? [], key, () => row(CLOSE_WAIT));
+}
+
+function closeWaitSummary(found) {
+  const forced = found ? ` ${plural(found.reaped_total, "connection")} closed by force since the start.` : "";
+  if (typeof found?.count !== "number") return `${NONE} Not known.${forced}`;
+  if (found.count === 0) return `None: whatever a peer has closed is closed here too.${forced}`;
+  return `${plural(found.count, "connection")}, the oldest for ${duration(found.oldest_s)}.${forced}`;
 }
 
 const BUDGETS = [

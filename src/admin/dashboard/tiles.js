@@ -64,7 +64,7 @@ const TILES = [
     "CLOSE_WAIT",
     ({ snapshot }) => count(snapshot.close_wait?.count),
     ({ snapshot }) =>
-      snapshot.close_wait === null
+      typeof snapshot.close_wait?.count !== "number"
         ? "not known"
         : snapshot.close_wait.count
           ? `the oldest for ${duration(snapshot.close_wait.oldest_s)}`

@@ -77,6 +77,8 @@ pub enum Occupant {
     Nothing,
     /// A socket, of a process that may have ended.
     Socket,
+    /// A directory.
+    Directory,
     /// Something else.
     Other,
 }
@@ -301,6 +303,7 @@ fn lists_sockets() -> io::Result<()> {
 fn occupant(path: &Path) -> io::Result<Occupant> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.file_type().is_socket() => Ok(Occupant::Socket),
+        Ok(metadata) if metadata.is_dir() => Ok(Occupant::Directory),
         Ok(_) => Ok(Occupant::Other),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             Ok(Occupant::Nothing)

@@ -186,6 +186,7 @@ pub(super) const CASES: &[Case] = &[
         |h| h.set("kernel.osrelease", "6.7.12"),
         "even to odd connect(2) takes even ports first and bind(2) to port 0 odd ones",
     ),
+    good("source_port_parity", DEFAULTS, |h| h.set("kernel.osrelease", "6.8.0"), "not of millpond"),
     good("source_port_parity", DEFAULTS, |h| h.options[2].1 = Ok(false), "connect(2) takes even ports first"),
     warn(
         "source_port_parity",

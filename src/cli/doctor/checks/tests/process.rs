@@ -282,7 +282,7 @@ pub(super) const CASES: &[Case] = &[
         ["", "bind = [\"127.0.0.1:8080\", \"192.0.2.2:8080\"]", ""],
         |_| {},
         "No interface has 192.0.2.2, so listener \"web\"",
-        &["bind = \"0.0.0.0:8080\""],
+        &["bind = [\"127.0.0.1:8080\", \"0.0.0.0:8080\"]"],
     ),
     good("admin.listen", DEFAULTS, |_| {}, "127.0.0.1:9900"),
     good(
@@ -309,13 +309,13 @@ pub(super) const CASES: &[Case] = &[
         DEFAULTS,
         |h| h.admin_socket = admin_socket(|p| p.directory = Ok(denied("Permission denied"))),
         "cannot be made in /run/millpond: Permission denied",
-        &["chown millpond: /run/millpond"],
+        &["chown 999 /run/millpond"],
     ),
     critical(
         "admin.listen",
         DEFAULTS,
         |h| h.admin_socket = admin_socket(|p| p.occupant = Ok(Occupant::Other)),
-        "no socket is in the way",
+        "no socket, and in the way",
         &["listen = \"unix:/run/millpond/admin.sock.sock\""],
     ),
     good("log.access", DEFAULTS, |_| {}, "off"),
@@ -331,7 +331,7 @@ pub(super) const CASES: &[Case] = &[
         DEFAULTS,
         |h| h.access_log = access_log(|p| p.file = Ok(denied("Read-only file system"))),
         "cannot be written to: Read-only file system",
-        &["chown millpond: /var/log/millpond/access.log"],
+        &["chown 999 /var/log/millpond/access.log"],
     ),
     critical(
         "log.access",
@@ -339,6 +339,29 @@ pub(super) const CASES: &[Case] = &[
         |h| h.access_log = access_log(|p| p.directory = Ok(Access::Missing)),
         "there is no directory /var/log/millpond",
         &["LogsDirectory=millpond"],
+    ),
+    critical(
+        "log.access",
+        DEFAULTS,
+        |h| {
+            let mut place = place("/srv/log/access.log");
+            place.directory = Ok(Access::Missing);
+            h.access_log = Some(place);
+        },
+        "there is no directory /srv/log",
+        &["install -d -o 999 /srv/log"],
+    ),
+    critical(
+        "log.access",
+        DEFAULTS,
+        |h| {
+            h.access_log = access_log(|p| {
+                p.file = Ok(Access::Granted);
+                p.occupant = Ok(Occupant::Directory);
+            });
+        },
+        "this is a directory",
+        &["access = \"/var/log/millpond/access.log/access.log\""],
     ),
     good("kernel", DEFAULTS, |_| {}, "has everything"),
     good(
