@@ -101,8 +101,9 @@ impl<C: Socket, U: Socket> Tunnel<'_, C, U> {
     pub async fn run(mut self, from_client: Lent, from_endpoint: Lent) -> TunnelEnd {
         let mut up = Flow::starting_with(from_client, self.pipes);
         let mut down = Flow::starting_with(from_endpoint, self.pipes);
-        let mut half_close = HalfClose::new(self.limits, Instant::now());
-        self.timer.set(half_close.due());
+        let now = Instant::now();
+        let mut half_close = HalfClose::new(self.limits, now);
+        self.timer.set(half_close.wake_at(up.is_blocked() || down.is_blocked(), now));
         let (reason, reset) = poll_fn(|cx| self.poll(cx, &mut up, &mut down, &mut half_close)).await;
         TunnelEnd {
             reason,
