@@ -13,7 +13,9 @@
 //!
 //! Pools are split by worker, but an idle connection is not lost to the others: a worker without one
 //! asks a sibling, which takes the socket out of its runtime and hands it over
-//! ([`pool::handover`]). Only when nobody has one is another connection dialled.
+//! ([`pool::handover`]). Only when nobody has one is another connection dialled. The ports that it comes
+//! from are all workers' together: their ledger ([`source::ports`]) is locked at a dial and at a close, never
+//! for a request on a connection that is there.
 //!
 //! Beside the workers, a control thread serves the [`admin`] server, takes snapshots of the counters
 //! for its streams and its history, and ends a drain that takes too long; a thread asks the kernel once
@@ -32,8 +34,8 @@
 //!    session's entry in its worker's table tells what it is at, for as long as it lasts.
 //! 3. HTTP, in [`forward::http`]: read a request head and rewrite it ([`http1`]); choose an endpoint
 //!    ([`upstream::group`], [`upstream::balance`], [`upstream::health`]); lease a connection to it
-//!    ([`forward::acquire`]: idle here, else with a sibling, else dialled by [`upstream::connect`];
-//!    [`forward::waiting`] watches the client meanwhile);
+//!    ([`forward::acquire`]: idle here, else with a sibling, else dialled by [`upstream::connect`], from
+//!    a port that the budget of its [`source`] allows; [`forward::waiting`] watches the client meanwhile);
 //!    move the request and the response, both at once ([`forward::exchange`]). Then the lease ends:
 //!    the connection goes back to the [`pool`] or is discarded with a reason, and the session waits
 //!    for its next request without holding a buffer.
@@ -70,9 +72,9 @@
 //!
 //! What decides is kept apart from what does I/O: [`http1`], [`upstream::balance`],
 //! [`upstream::health`], [`upstream::idle_learning`], [`pool::idle`], [`pool::waiters`], [`close::policy`],
-//! [`observe::reaper`], [`forward::half_close`], [`forward::blocked`] and [`timer::wheel`] read no clock, hold
-//! no socket and draw no random number. Time and seeds are their arguments, so that tests need neither to wait
-//! nor to hope.
+//! [`source::ports`], [`observe::reaper`], [`forward::half_close`], [`forward::blocked`] and [`timer::wheel`]
+//! read no clock, hold no socket and draw no random number. Time and seeds are their arguments, so that tests
+//! need neither to wait nor to hope.
 //!
 //! # Invariants
 //!
