@@ -30,7 +30,8 @@ pub(super) struct Browser {
 }
 
 impl Browser {
-    /// Starts it, with the page 1,280 pixels wide.
+    /// Starts it, with the page 1,280 pixels wide. It may have to wait for others: what is idle for
+    /// too long meanwhile is gone.
     #[track_caller]
     pub(super) fn start() -> Self {
         let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);

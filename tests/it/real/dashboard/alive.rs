@@ -20,8 +20,8 @@ const PICTURE_MAX: usize = 300_000;
 /// Takes the pictures that `docs/` has; whoever changes the page copies them there from
 /// `target/tmp`.
 fn pictures() {
-    let stub = Stub::growing(busy(), growth, history().to_string());
     let browser = Browser::start();
+    let stub = Stub::growing(busy(), growth, history().to_string());
     browser.resize(1340, 1130);
     stub.open(&browser);
     browser.wait_for_text(&super::tile("Requests /s"), |text| text.starts_with("8,"));

@@ -119,8 +119,8 @@ pub(super) fn calm(endpoints: u16) -> Value {
 }
 
 fn what_is_wrong_stands_at_the_top() {
-    let stub = Stub::start(calm(3));
     let browser = Browser::start();
+    let stub = Stub::start(calm(3));
     stub.open(&browser);
     browser.wait_for_text("#attention-none", |text| text == "✓ Nothing needs attention.");
     assert_eq!(browser.run("return document.title"), "millpond");
@@ -181,6 +181,7 @@ fn what_is_wrong_stands_at_the_top() {
 }
 
 fn every_state_has_its_count() {
+    let browser = Browser::start();
     let mut snapshot = calm(1);
     let states =
         ["listen", "syn_sent", "syn_recv", "established", "fin_wait1", "fin_wait2", "closing", "time_wait"];
@@ -188,7 +189,6 @@ fn every_state_has_its_count() {
         snapshot["listeners"][0]["tcp_states"][state] = json!(1000 * (at + 1));
     }
     let stub = Stub::start(snapshot);
-    let browser = Browser::start();
     stub.open(&browser);
     let drawn = browser.run(
         "return [...document.querySelectorAll('#machine .state')].map(box => [...box.querySelectorAll('text')].map(one => one.textContent))",
@@ -225,6 +225,7 @@ fn every_state_has_its_count() {
 }
 
 fn what_is_not_known_is_not_0() {
+    let browser = Browser::start();
     let mut snapshot = calm(1);
     snapshot["close_wait"] = Value::Null;
     snapshot["listeners"][0]["tcp_states"] = Value::Null;
@@ -233,7 +234,6 @@ fn what_is_not_known_is_not_0() {
     snapshot["upstreams"][0]["endpoints"][0]["ports"] = Value::Null;
     snapshot["notes"] = json!(["the kernel did not answer"]);
     let stub = Stub::start(snapshot);
-    let browser = Browser::start();
     stub.open(&browser);
     browser.wait_for_text("#note-list", |text| text == "the kernel did not answer");
     for name in ["Ports free", "TIME_WAIT", "CLOSE_WAIT", "Accept queues"] {
@@ -257,6 +257,7 @@ fn what_is_not_known_is_not_0() {
 }
 
 fn no_text_becomes_markup() {
+    let browser = Browser::start();
     let markup = "<img src=x onerror=alert(1)><b>bold</b>";
     let mut snapshot = calm(1);
     snapshot["version"] = json!(markup);
@@ -273,7 +274,6 @@ fn no_text_becomes_markup() {
         "side": markup, "name": markup, "local": markup, "peer": markup, "phase": markup, "age_s": 1.0
     }] });
     let stub = Stub::start(snapshot);
-    let browser = Browser::start();
     stub.open(&browser);
     browser.wait_for_text("#note-list", |text| text == markup);
     assert_eq!(browser.run("return document.querySelectorAll('img, b').length"), 0);
@@ -285,10 +285,10 @@ fn no_text_becomes_markup() {
 }
 
 fn two_hundred_endpoints_are_found_and_ordered() {
+    let browser = Browser::start();
     let mut snapshot = calm(200);
     snapshot["upstreams"][0]["endpoints"][150]["health"] = json!("down");
     let stub = Stub::start(snapshot);
-    let browser = Browser::start();
     stub.open(&browser);
     let rows = "document.querySelectorAll('#endpoint-table tbody tr:not(.group)')";
     browser.wait_for(&format!("{rows}.length === 200"));

@@ -33,8 +33,8 @@ fn troubled() -> Value {
 }
 
 fn the_keyboard_reaches_everything_in_order() {
-    let stub = Stub::start(troubled());
     let browser = Browser::start();
+    let stub = Stub::start(troubled());
     stub.open(&browser);
     browser.wait_for("document.querySelectorAll('#attention-list li').length === 4");
     let mut reached = Vec::new();
@@ -78,8 +78,8 @@ fn the_keyboard_reaches_everything_in_order() {
 }
 
 fn it_can_be_paused() {
-    let stub = Stub::start(calm(1));
     let browser = Browser::start();
+    let stub = Stub::start(calm(1));
     stub.open(&browser);
     browser.run("document.getElementById('pause').focus()");
     browser.press(ENTER);
@@ -117,8 +117,8 @@ const CONTRASTS: &str = "
     }).sort((one, other) => one[0] - other[0])";
 
 fn every_text_stands_out_in_both_schemes() {
-    let stub = Stub::start(troubled());
     let browser = Browser::start();
+    let stub = Stub::start(troubled());
     stub.open(&browser);
     let mut grounds = Vec::new();
     for scheme in ["light", "dark"] {
@@ -134,8 +134,8 @@ fn every_text_stands_out_in_both_schemes() {
 }
 
 fn its_structure_is_told_to_screen_readers() {
-    let stub = Stub::start(troubled());
     let browser = Browser::start();
+    let stub = Stub::start(troubled());
     stub.open(&browser);
     browser.wait_for("document.querySelectorAll('#endpoint-table tbody tr').length === 4");
     let none = |what: &str, expression: &str| {

@@ -52,13 +52,13 @@ fn assert_clean(browser: &Browser, admin: SocketAddr) {
 }
 
 fn it_shows_what_stats_says() {
+    let browser = Browser::start();
     let origin = Origin::saying("ok");
     let process = Running::start(&Setup::http([origin.address()]).workers(2));
     let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(process.address())).collect();
     for client in &mut clients {
         (0..5).for_each(|_| assert_eq!(client.get("/").text(), "ok"));
     }
-    let browser = Browser::start();
     opened(&browser, process.admin());
     browser.wait_for_text(&tile("Sessions"), |text| text == "3");
     let stats = process.statistics();
@@ -103,9 +103,9 @@ fn grouped(number: u64) -> String {
 }
 
 fn it_is_live_under_load() {
+    let browser = Browser::start();
     let origin = Origin::saying("ok");
     let process = Running::start(&Setup::http([origin.address()]));
-    let browser = Browser::start();
     opened(&browser, process.admin());
     assert_eq!(browser.text(&tile("Sessions")), "0");
     let (stop, address) = (AtomicBool::new(false), process.address());
@@ -137,10 +137,10 @@ fn proxy_at(admin: SocketAddr, origin: &Origin) -> Running {
 }
 
 fn a_lost_connection_is_shown_and_found_again() {
+    let browser = Browser::start();
     let origin = Origin::saying("ok");
     let admin = free_address();
     let process = proxy_at(admin, &origin);
-    let browser = Browser::start();
     opened(&browser, admin);
     assert_eq!(browser.text("#banner"), "");
     assert_eq!(browser.console(), [""; 0]);
@@ -173,9 +173,9 @@ fn a_lost_connection_is_shown_and_found_again() {
 }
 
 fn a_process_that_is_stuck_is_a_lost_connection() {
+    let browser = Browser::start();
     let origin = Origin::saying("ok");
     let process = Running::start(&Setup::http([origin.address()]));
-    let browser = Browser::start();
     opened(&browser, process.admin());
     process.signal(Signal::STOP);
     browser.wait_for_text("#banner-text", |text| text.starts_with("The connection to millpond was lost"));
@@ -184,6 +184,7 @@ fn a_process_that_is_stuck_is_a_lost_connection() {
 }
 
 fn it_asks_for_the_token_and_keeps_it_in_the_tab() {
+    let browser = Browser::start();
     const TOKEN: &str = "s3cret-of-this-test";
     let mut file = NamedTempFile::new().unwrap();
     writeln!(file, "{TOKEN}").unwrap();
@@ -193,7 +194,6 @@ fn it_asks_for_the_token_and_keeps_it_in_the_tab() {
     let upstream = origin.address().to_string();
     command.args(["run", "--listen", "127.0.0.1:0", "--upstream", &upstream]);
     let process = Running::of(command);
-    let browser = Browser::start();
     browser.open(&format!("http://{}/", process.admin()));
     browser.wait_for("document.activeElement.id === 'token'");
     assert!(!browser.text("body").contains("127.0.0.1"), "no figures yet");
