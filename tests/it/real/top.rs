@@ -5,6 +5,7 @@ use super::tmux::Terminal;
 use crate::harness::{Client, Origin, Running, Setup, eventually, millpond};
 use libtest_mimic::Trial;
 use rustix::process::{Signal, kill_process};
+use serde_json::Value;
 use std::net::SocketAddr;
 use tempfile::TempDir;
 
@@ -33,7 +34,9 @@ fn given_back(terminal: &Terminal, code: u8) {
 
 fn the_screen_agrees_with_the_statistics_and_q_gives_the_terminal_back() {
     let origin = Origin::saying("ok");
-    let process = Running::start(&Setup::http([origin.address()]).workers(1));
+    // What is in the pool is to stay there.
+    let setup = Setup::http([origin.address()]).upstream("pool.idle_timeout = \"10m\"");
+    let process = Running::start(&setup);
     let mut clients: Vec<_> = (0..3).map(|_| Client::connect(process.address())).collect();
     clients.iter_mut().for_each(|client| assert_eq!(client.get("/").text(), "ok"));
 
@@ -50,10 +53,13 @@ fn the_screen_agrees_with_the_statistics_and_q_gives_the_terminal_back() {
         let row = screen.lines().find(|line| line.split_whitespace().any(|word| word == address));
         row.unwrap_or_default().split_whitespace().map(str::to_owned).collect()
     };
+    // A client has its answer a moment before the connection is back in its pool.
+    let connections = |statistics: &Value| statistics["upstreams"][0]["endpoints"][0]["connections"].clone();
+    eventually("all leases end", || connections(&process.statistics())["leased"] == 0);
     let statistics = process.statistics();
     let sessions = statistics["listeners"][0]["sessions"]["current"].to_string();
     terminal.wait_until("the sessions", |screen| row_of(screen, process.address()).get(3) == Some(&sessions));
-    let idle = statistics["upstreams"][0]["endpoints"][0]["connections"]["idle"].to_string();
+    let idle = connections(&statistics)["idle"].to_string();
     terminal.wait_until("the pool", |screen| {
         let row = row_of(screen, origin.address());
         row.get(1..4) == Some(&[origin.address().to_string(), "up".into(), idle.clone()])
@@ -65,9 +71,8 @@ fn the_screen_agrees_with_the_statistics_and_q_gives_the_terminal_back() {
     terminal.keys(&["1", "Enter"]);
     terminal.wait_for("requests 3 ");
     (0..4).for_each(|_| assert_eq!(clients[0].get("/").text(), "ok"));
-    let total = process.statistics()["listeners"][0]["requests_total"].to_string();
-    terminal.wait_for(&format!("requests {total} "));
-    assert_eq!(total, "7");
+    eventually("7 requests", || process.statistics()["listeners"][0]["requests_total"] == 7);
+    terminal.wait_for("requests 7 ");
 
     terminal.keys(&["q"]);
     given_back(&terminal, 0);
