@@ -12,6 +12,7 @@ mod nginx;
 mod postgres;
 mod process;
 mod program;
+mod prometheus;
 mod redis;
 mod upload;
 mod websocket;
@@ -24,6 +25,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         load::tests(),
         netcat::tests(),
         postgres::tests(),
+        prometheus::tests(),
         redis::tests(),
         upload::tests(),
         websocket::tests(),
