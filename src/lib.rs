@@ -13,12 +13,15 @@
 //!
 //! Pools are split by worker, but an idle connection is not lost to the others: a worker without one
 //! asks a sibling, which takes the socket out of its runtime and hands it over
-//! ([`pool::handover`]). Only when nobody has one is another connection dialled.
+//! ([`pool::handover`]). Only when nobody has one is another connection dialled. The ports that it comes
+//! from are all workers' together: their ledger ([`source::ports`]) is locked at a dial and at a close, never
+//! for a request on a connection that is there.
 //!
-//! Beside the workers, a control thread serves the [`admin`] server and ends a drain that takes too
-//! long; a thread asks the kernel once a second what it has of our sockets ([`observe::census`]); and
-//! a thread writes the access log, where there is one. The [`supervisor`] starts all of them or none.
-//! Whatever they want of a worker is a [`command`], which the worker carries out itself.
+//! Beside the workers, a control thread serves the [`admin`] server, takes snapshots of the counters
+//! for its streams and its history, and ends a drain that takes too long; a thread asks the kernel once
+//! a second what it has of our sockets ([`observe::census`]); and a thread writes the access log, where
+//! there is one. The [`supervisor`] starts all of them or none. Whatever they want of a worker is a
+//! [`command`], which the worker carries out itself.
 //!
 //! # Data path
 //!
@@ -31,8 +34,8 @@
 //!    session's entry in its worker's table tells what it is at, for as long as it lasts.
 //! 3. HTTP, in [`forward::http`]: read a request head and rewrite it ([`http1`]); choose an endpoint
 //!    ([`upstream::group`], [`upstream::balance`], [`upstream::health`]); lease a connection to it
-//!    ([`forward::acquire`]: idle here, else with a sibling, else dialled by [`upstream::connect`];
-//!    [`forward::waiting`] watches the client meanwhile);
+//!    ([`forward::acquire`]: idle here, else with a sibling, else dialled by [`upstream::connect`], from
+//!    a port that the budget of its [`source`] allows; [`forward::waiting`] watches the client meanwhile);
 //!    move the request and the response, both at once ([`forward::exchange`]). Then the lease ends:
 //!    the connection goes back to the [`pool`] or is discarded with a reason, and the session waits
 //!    for its next request without holding a buffer.
@@ -44,8 +47,9 @@
 //! 6. [`close::policy`] decides between FIN, FIN and drain, and RST; [`close::linger`] carries it
 //!    out. The session's guard counts the one reason for which it ended.
 //!
-//! Beside it runs the kernel's view of the same sockets: [`observe::census`] finds what is in
-//! CLOSE_WAIT, [`observe::reaper`] suspects what has been there for too long, the worker that owns it
+//! Beside it runs the kernel's view of the same sockets: [`observe::census`] counts the ports that are
+//! held towards each endpoint, which the budgets of [`source`] are corrected by, and finds what is in
+//! CLOSE_WAIT. [`observe::reaper`] suspects what has been there for too long; the worker that owns it
 //! tells what it is waiting for, and closes it if that is nothing.
 //!
 //! # Modules
@@ -68,9 +72,9 @@
 //!
 //! What decides is kept apart from what does I/O: [`http1`], [`upstream::balance`],
 //! [`upstream::health`], [`upstream::idle_learning`], [`pool::idle`], [`pool::waiters`], [`close::policy`],
-//! [`observe::reaper`], [`forward::half_close`], [`forward::blocked`] and [`timer::wheel`] read no clock, hold
-//! no socket and draw no random number. Time and seeds are their arguments, so that tests need neither to wait
-//! nor to hope.
+//! [`source::ports`], [`observe::reaper`], [`forward::half_close`], [`forward::blocked`] and [`timer::wheel`]
+//! read no clock, hold no socket and draw no random number. Time and seeds are their arguments, so that tests
+//! need neither to wait nor to hope.
 //!
 //! # Invariants
 //!

@@ -111,7 +111,7 @@ labels! {
         PoolQueueFull = "pool_queue_full",
         /// No local descriptor was left.
         Descriptors = "descriptors",
-        /// No local source port was left for that endpoint.
+        /// No local source port was left for that endpoint, or the source is no address of this host.
         SourcePorts = "source_ports",
         /// The kernel had no memory for another socket.
         Memory = "memory",

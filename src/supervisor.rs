@@ -83,9 +83,9 @@ impl Supervisor {
     /// See [`StartError`].
     pub fn start(config: Config) -> Result<Self, StartError> {
         let bound = bind::bind_all(&config).map_err(StartError::Bind)?;
-        let socket = admin::bind(&config.admin.listen).map_err(StartError::Admin)?;
+        let socket = admin::bind(&config.admin).map_err(StartError::Admin)?;
         let access_log = AccessLog::open(&config.log).map_err(StartError::AccessLog)?;
-        let budget = Arc::new(Budget::new(nofile(), fixed_descriptors(&config, &bound)));
+        let budget = Arc::new(Budget::new(nofile(), fixed_descriptors(&config)));
         let (registry, sockets) = registry(&config, bound, budget);
         let registry = Arc::new(registry);
         let upstreams = shared(&registry, config.runtime.workers);
@@ -177,11 +177,11 @@ fn nofile() -> usize {
     }
 }
 
-/// Descriptors that are taken for good: listening sockets, and three for each runtime (epoll, its
-/// waker, its signal pipe), the control thread's included.
-fn fixed_descriptors(config: &Config, bound: &[Bound]) -> usize {
-    let sockets: usize = bound.iter().map(|bound| bound.sockets.len()).sum();
-    sockets + 3 * (config.runtime.workers + 1)
+/// Descriptors that are taken for good: a listening socket for each address and worker, and three for
+/// each runtime (epoll, its waker, its signal pipe), the control thread's included.
+pub fn fixed_descriptors(config: &Config) -> usize {
+    let addresses: usize = config.listeners.iter().map(|listener| listener.bind.len()).sum();
+    addresses * config.runtime.workers + 3 * (config.runtime.workers + 1)
 }
 
 type Sockets = Vec<(Arc<ListenerState>, Vec<std::net::TcpListener>)>;

@@ -2,6 +2,7 @@
 //! key with its real default, the documents list every reason and metric, and no source file has
 //! grown out of hand.
 
+use millpond::cli::doctor::checks::THEMES;
 use millpond::config::load::{Loaded, parse_str};
 use millpond::config::model::Nat;
 use millpond::config::nat::PROFILES;
@@ -142,6 +143,15 @@ fn every_metric_is_documented() {
     };
     let text = text_of(&at_root("docs/METRICS.md"));
     assert_rows(&text, "# Metrics", names::ALL.iter().map(row).collect());
+}
+
+#[test]
+fn every_check_of_the_doctor_is_documented() {
+    let text = text_of(&at_root("docs/DOCTOR.md"));
+    for theme in THEMES {
+        let rows = theme.checks.iter().map(|check| format!("| `{}` |", check.name));
+        assert_rows(&text, &format!("## {}", theme.title), rows.collect());
+    }
 }
 
 #[test]

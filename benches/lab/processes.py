@@ -112,6 +112,11 @@ class Process:
             self._log.close()
         return output.decode(errors="replace")
 
+    def said(self):
+        """What the process has written to its log so far."""
+        with open(self._log_path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+
     def _wait_listening(self, port):
         deadline = time.monotonic() + READY_SECONDS
         while not procfs.is_listening(port):
@@ -124,8 +129,7 @@ class Process:
             time.sleep(0.02)
 
     def _last_words(self):
-        with open(self._log_path, encoding="utf-8", errors="replace") as file:
-            lines = [line.strip() for line in file if line.strip()]
+        lines = [line.strip() for line in self.said().splitlines() if line.strip()]
         return " / ".join(lines[-3:]) or "no message"
 
 

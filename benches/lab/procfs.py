@@ -1,12 +1,21 @@
 """What the kernel says about processes and sockets (proc(5))."""
 
+import ctypes
 import os
+import time
+from collections import Counter
 from pathlib import Path
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 # The states of /proc/net/tcp, include/net/tcp_states.h.
 TIME_WAIT = "06"
 LISTEN = "0A"
+STATES = [
+    *["ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT"],
+    *["CLOSE", "CLOSE_WAIT", "LAST_ACK", "LISTEN", "CLOSING", "NEW_SYN_RECV"],
+]
+
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def family(pid):
@@ -39,6 +48,16 @@ def cpu_seconds(pids):
     return ticks / TICKS_PER_SECOND
 
 
+def exact_cpu_seconds(pids):
+    """The same to the microsecond, but only for processes that run (clock_getcpuclockid(3))."""
+    total = 0.0
+    for pid in pids:
+        clock = ctypes.c_int()
+        if _libc.clock_getcpuclockid(pid, ctypes.byref(clock)) == 0:
+            total += time.clock_gettime(clock.value)
+    return total
+
+
 def machine_busy_seconds():
     """Time that all processors together were not idle since boot."""
     with open("/proc/stat", encoding="ascii") as file:
@@ -69,6 +88,15 @@ def time_wait(port):
             dialled += remote == port
             accepted += local == port
     return dialled, accepted
+
+
+def tcp_states(local_port=None, remote_port=None):
+    """Sockets by the name of their state, those that listen left out, with these ports where given."""
+    return Counter(
+        STATES[int(state, 16) - 1]
+        for state, local, remote in _sockets()
+        if state != LISTEN and local_port in (None, local) and remote_port in (None, remote)
+    )
 
 
 def time_wait_overflows():

@@ -1,6 +1,7 @@
 //! The admin server's listening socket.
 
-use crate::config::model::AdminListen;
+use super::token::{Token, TokenError};
+use crate::config::model::{Admin, AdminListen};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::fs::{self, Permissions};
 use std::io;
@@ -15,9 +16,12 @@ const BACKLOG: i32 = 64;
 /// Why the admin server cannot listen.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// Anybody on the network could reach it.
-    #[error("the admin server cannot listen on {0}: it has no passwords, so only a loopback address will do")]
-    NotLoopback(SocketAddr),
+    /// Anybody on the network could use it.
+    #[error("the admin server cannot listen on {0}, which other hosts can reach, without admin.token_file")]
+    NoToken(SocketAddr),
+    /// There is to be a token, and there is none.
+    #[error("the admin server cannot start: {0}")]
+    Token(#[from] TokenError),
     /// Another process serves there.
     #[error("the admin server cannot listen on {0}: another process does; change admin.listen or stop it")]
     InUse(String),
@@ -34,9 +38,13 @@ pub enum BindError {
     },
 }
 
-/// A bound and listening socket, non-blocking. The file of a Unix socket is removed on drop.
+/// A bound and listening socket, non-blocking, and the token that those who come to it must have.
+/// The file of a Unix socket is removed on drop.
 #[derive(Debug)]
-pub struct AdminSocket(pub(super) Bound);
+pub struct AdminSocket {
+    pub(super) bound: Bound,
+    pub(super) token: Option<Token>,
+}
 
 #[derive(Debug)]
 pub(super) enum Bound {
@@ -47,38 +55,40 @@ pub(super) enum Bound {
 impl AdminSocket {
     /// The address, with the port that the kernel gave where 0 was asked for; `None` for a Unix socket.
     pub fn address(&self) -> Option<SocketAddr> {
-        match &self.0 {
+        match &self.bound {
             Bound::Tcp(listener) => listener.local_addr().ok(),
             Bound::Unix(..) => None,
         }
     }
 }
 
-/// Listens where the configuration says. The file of a Unix socket has mode 0600, and one that a dead
-/// process left behind is replaced; needs no runtime.
-pub fn bind(listen: &AdminListen) -> Result<AdminSocket, BindError> {
-    match listen {
-        AdminListen::Tcp(address) => bind_tcp(*address),
-        AdminListen::Unix(path) => bind_unix(path),
-    }
+/// Listens where the configuration says, with the token that it names. The file of a Unix socket has
+/// mode 0600, and one that a dead process left behind is replaced; needs no runtime.
+pub fn bind(admin: &Admin) -> Result<AdminSocket, BindError> {
+    let token = admin.token_file.as_deref().map(Token::read).transpose()?;
+    let bound = match &admin.listen {
+        AdminListen::Tcp(address) if token.is_none() && !address.ip().is_loopback() => {
+            return Err(BindError::NoToken(*address));
+        }
+        AdminListen::Tcp(address) => bind_tcp(*address)?,
+        AdminListen::Unix(path) => bind_unix(path)?,
+    };
+    Ok(AdminSocket { bound, token })
 }
 
-fn bind_tcp(address: SocketAddr) -> Result<AdminSocket, BindError> {
-    if !address.ip().is_loopback() {
-        return Err(BindError::NotLoopback(address));
-    }
+fn bind_tcp(address: SocketAddr) -> Result<Bound, BindError> {
     let bound = TcpListener::bind(address).and_then(|listener| {
         listener.set_nonblocking(true)?;
         Ok(listener)
     });
     match bound {
-        Ok(listener) => Ok(AdminSocket(Bound::Tcp(listener))),
+        Ok(listener) => Ok(Bound::Tcp(listener)),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(BindError::InUse(address.to_string())),
         Err(error) => Err(BindError::Io { address: address.to_string(), error }),
     }
 }
 
-fn bind_unix(path: &Path) -> Result<AdminSocket, BindError> {
+fn bind_unix(path: &Path) -> Result<Bound, BindError> {
     let name = format!("unix:{}", path.display());
     let failed = |error| BindError::Io { address: name.clone(), error };
     match occupant(path).map_err(failed)? {
@@ -88,7 +98,7 @@ fn bind_unix(path: &Path) -> Result<AdminSocket, BindError> {
         Occupant::OtherFile => return Err(BindError::NotASocket(path.to_owned())),
     }
     let (listener, file) = listen_unix(path).map_err(failed)?;
-    Ok(AdminSocket(Bound::Unix(listener, file)))
+    Ok(Bound::Unix(listener, file))
 }
 
 /// Nobody can connect between bind(2), which creates the file with the mode that the umask leaves,
@@ -164,18 +174,39 @@ mod tests {
     use std::io::Read;
     use std::os::unix::net::UnixStream;
 
-    fn unix(path: &Path) -> AdminListen {
-        AdminListen::Unix(path.to_owned())
+    fn unix(path: &Path) -> Admin {
+        Admin { listen: AdminListen::Unix(path.to_owned()), token_file: None }
+    }
+
+    fn tcp(address: impl Into<SocketAddr>) -> Admin {
+        Admin { listen: AdminListen::Tcp(address.into()), token_file: None }
     }
 
     #[test]
-    fn tcp_is_loopback_only_and_not_shared() {
-        let any = AdminListen::Tcp(SocketAddr::from(([0, 0, 0, 0], 0)));
-        assert!(matches!(bind(&any), Err(BindError::NotLoopback(_))));
-        let socket = bind(&AdminListen::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)))).unwrap();
+    fn tcp_without_a_token_is_loopback_only_and_not_shared() {
+        assert!(matches!(bind(&tcp(([0, 0, 0, 0], 0))), Err(BindError::NoToken(_))));
+        let socket = bind(&tcp(([127, 0, 0, 1], 0))).unwrap();
         let address = socket.address().unwrap();
         assert_ne!(address.port(), 0);
-        assert!(matches!(bind(&AdminListen::Tcp(address)), Err(BindError::InUse(_))));
+        assert!(socket.token.is_none());
+        assert!(matches!(bind(&tcp(address)), Err(BindError::InUse(_))));
+    }
+
+    #[test]
+    fn with_a_token_it_may_listen_anywhere_and_without_its_file_nowhere() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("token");
+        let anywhere = Admin { token_file: Some(file.clone()), ..tcp(([0, 0, 0, 0], 0)) };
+        let loopback = Admin { token_file: Some(file.clone()), ..tcp(([127, 0, 0, 1], 0)) };
+        for admin in [&anywhere, &loopback] {
+            assert!(matches!(bind(admin), Err(BindError::Token(TokenError::Unreadable { .. }))));
+        }
+        fs::write(&file, "short\n").unwrap();
+        assert!(matches!(bind(&loopback), Err(BindError::Token(TokenError::Short { .. }))));
+        fs::write(&file, "0123456789abcdef\n").unwrap();
+        for admin in [&anywhere, &loopback] {
+            assert!(bind(admin).unwrap().token.is_some());
+        }
     }
 
     #[test]

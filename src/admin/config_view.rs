@@ -21,6 +21,8 @@ pub(super) fn json(config: &Config) -> Value {
                 AdminListen::Tcp(address) => address.to_string(),
                 AdminListen::Unix(path) => format!("unix:{}", path.display()),
             },
+            // The path, which is no secret; the token is in the file alone.
+            "token_file": config.admin.token_file.as_ref().map_or("none".into(), |path| path.display().to_string()),
         },
         "log": {
             "level": config.log.level,
@@ -222,7 +224,7 @@ mod tests {
         app.socket.tcp_keepalive = None;
         config.upstreams = vec![app.into()];
         let view = json(&config);
-        assert_eq!(view["admin"]["listen"], "127.0.0.1:9900");
+        assert_eq!(view["admin"], json!({"listen": "127.0.0.1:9900", "token_file": "none"}));
         let web = &view["listener"][0];
         assert_eq!(web["upstream"], "app");
         assert_eq!(web["bind"], json!(["127.0.0.1:8080", "127.0.0.1:8081"]));
@@ -240,6 +242,7 @@ mod tests {
     #[test]
     fn the_view_written_as_a_file_is_the_same_configuration() {
         let mut config = fixture::config();
+        config.admin.token_file = Some("/run/token".into());
         let mut app = fixture::upstream("app", &[3000]);
         app.balance = Balance::Hash(HashKey::Header("x-user".into()));
         app.socket.tcp_keepalive = None;

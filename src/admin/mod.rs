@@ -1,18 +1,31 @@
-//! The admin server: statistics, metrics, health of the process itself, and the drain, over HTTP on
-//! a loopback address or a Unix socket.
+//! The admin server: statistics, metrics, health of the process itself, the dashboard, and the drain,
+//! over HTTP.
 //!
-//! It is for this host only and has no passwords, so it distrusts browsers: a page from elsewhere
-//! can make a browser send requests to 127.0.0.1. A `Host` that is not this host (DNS rebinding) is
-//! refused, and so is an `Origin` on anything that changes state; GET changes nothing.
+//! Without a token it is for this host only: on a loopback address or a Unix socket. With one
+//! (`admin.token_file`), every request has to carry it, wherever it comes from, except for what holds
+//! nothing of this instance but one bit: the probes, and the empty page of the dashboard, which asks
+//! for the token itself.
+//!
+//! Either way it distrusts browsers, because a page from elsewhere can make one send requests to here.
+//! What another page asked for is refused (`Sec-Fetch-Site`, `Origin`), and so is any `Origin` on what
+//! changes state; GET changes nothing. Without a token, so is a `Host` that is not this host (DNS
+//! rebinding).
 
 mod bind;
 mod config_view;
+mod feed;
 mod guard;
+mod history;
+mod page;
+mod reply;
 mod routes;
 mod server;
+mod site;
+mod token;
 
 pub use bind::{AdminSocket, BindError, bind};
 pub use server::serve;
+pub use token::{Token, TokenError};
 
 use crate::config::model::Config;
 use crate::observe::access_log::AccessLog;

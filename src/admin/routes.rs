@@ -1,68 +1,134 @@
 //! What each path answers.
 
-use super::guard::{Transport, refusal};
-use super::{AdminState, config_view};
+use super::feed::Pulse;
+use super::guard::{self, Transport, Verdict};
+use super::reply::{Reply, compact_json, events, json, not_allowed, text, whole};
+use super::site::Site;
+use super::{AdminState, config_view, page};
 use crate::metrics::host::Host;
 use crate::metrics::render;
 use crate::observe::access_log::AccessLog;
 use crate::observe::snapshot::Snapshot;
-use http_body_util::Full;
-use hyper::body::{Body, Bytes};
-use hyper::header::{self, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode};
-use serde::Serialize;
+use hyper::body::Body;
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::{Method, Request, StatusCode};
+use std::sync::Arc;
 
-/// A whole answer.
-pub(super) type Reply = Response<Full<Bytes>>;
+/// Who asks.
+#[derive(Debug)]
+pub(super) struct Visitor {
+    pub(super) transport: Transport,
+    /// The address, or `unix`.
+    pub(super) peer: String,
+    /// What keeps the connection of a stream.
+    pub(super) pulse: Arc<Pulse>,
+}
+
+/// An answer, and whether whoever asked tried a wrong token.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) reply: Reply,
+    pub(super) wrong_token: bool,
+}
 
 const INDEX: &str = concat!(
     "millpond ",
     env!("CARGO_PKG_VERSION"),
     "\n\n",
+    "GET  /         the dashboard for browsers, this list for others\n",
     "GET  /stats    statistics, as JSON\n",
+    "GET  /events   the same every second, as server-sent events\n",
+    "GET  /history  the last 15 minutes, as columns of JSON; ?after=MS: since that Unix time\n",
     "GET  /metrics  metrics, as Prometheus text\n",
     "GET  /config   the running configuration, as JSON\n",
     "GET  /livez    200 while the process answers\n",
     "GET  /readyz   200 while new clients are served, 503 once it drains\n",
+    "GET  /help     this list\n",
     "POST /drain    stop listening, finish what runs, exit\n",
 );
 
+/// For all answers: nothing is stored, guessed at, or given to other pages.
+const HEADERS: [(HeaderName, &str); 3] = [
+    (header::CACHE_CONTROL, "no-store"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
+
 /// Answers one request. Only POST changes anything.
-pub(super) fn answer<B: Body>(request: &Request<B>, transport: Transport, state: &AdminState) -> Reply {
-    let mut reply = refusal(request, transport).unwrap_or_else(|| route(request, state));
-    let headers = reply.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    reply
+pub(super) fn answer<B: Body>(request: &Request<B>, visitor: &Visitor, site: &Site) -> Answer {
+    let page = page::answer(request);
+    let is_open = page.is_some() || is_probe(request.uri().path());
+    let verdict = guard::judge(request, visitor.transport, site.token.as_ref(), is_open);
+    let wrong_token = matches!(verdict, Verdict::WrongToken(_));
+    let mut reply = match (verdict, page) {
+        (Verdict::Refuse(reply) | Verdict::WrongToken(reply), _) => reply,
+        (Verdict::Serve, Some(page)) => for_get(request, || page),
+        (Verdict::Serve, None) => route(request, visitor, site),
+    };
+    for (name, value) in HEADERS {
+        reply.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    Answer { reply, wrong_token }
 }
 
-fn route<B>(request: &Request<B>, state: &AdminState) -> Reply {
-    let get: fn(&AdminState) -> Reply = match request.uri().path() {
-        "/" => |_| text(StatusCode::OK, INDEX),
-        "/stats" => |state| json(&Snapshot::take(&state.registry, Host::read())),
-        "/metrics" => metrics,
-        "/config" => |state| json(&config_view::json(&state.config)),
-        "/livez" => |_| text(StatusCode::OK, "ok\n"),
-        "/readyz" => readiness,
-        "/drain" => {
-            return match *request.method() {
-                Method::POST => drain(state),
-                _ => not_allowed("POST"),
-            };
-        }
-        _ => return text(StatusCode::NOT_FOUND, "there is nothing here; GET / lists what there is\n"),
-    };
+/// Open without the token: orchestrators ask these without credentials, and learn one bit from each.
+fn is_probe(path: &str) -> bool {
+    matches!(path, "/livez" | "/readyz")
+}
+
+fn route<B>(request: &Request<B>, visitor: &Visitor, site: &Site) -> Reply {
+    let state = &*site.state;
+    match request.uri().path() {
+        "/" | "/help" => for_get(request, || text(StatusCode::OK, INDEX)),
+        "/stats" => for_get(request, || json(&Snapshot::take(&state.registry, Host::read()))),
+        "/events" => for_get(request, || stream(request, visitor, site)),
+        "/history" => for_get(request, || history(request, site)),
+        "/metrics" => for_get(request, || metrics(state)),
+        "/config" => for_get(request, || json(&config_view::json(&state.config))),
+        "/livez" => for_get(request, || text(StatusCode::OK, "ok\n")),
+        "/readyz" => for_get(request, || readiness(state)),
+        "/drain" => match *request.method() {
+            Method::POST => drain(state),
+            _ => not_allowed("POST"),
+        },
+        _ => text(StatusCode::NOT_FOUND, "there is nothing here; GET /help lists what there is\n"),
+    }
+}
+
+/// hyper leaves the body out of an answer to HEAD.
+fn for_get<B>(request: &Request<B>, get: impl FnOnce() -> Reply) -> Reply {
     match *request.method() {
-        // hyper leaves the body out of an answer to HEAD.
-        Method::GET | Method::HEAD => get(state),
+        Method::GET | Method::HEAD => get(),
         _ => not_allowed("GET, HEAD"),
+    }
+}
+
+fn stream<B>(request: &Request<B>, visitor: &Visitor, site: &Site) -> Reply {
+    if *request.method() == Method::HEAD {
+        return whole(StatusCode::OK, "text/event-stream", Default::default());
+    }
+    match site.feed.subscribe(visitor.pulse.clone()) {
+        Some(stream) => events(stream),
+        None => {
+            let mut reply = text(StatusCode::SERVICE_UNAVAILABLE, "too many listen to the events already\n");
+            reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("10"));
+            reply
+        }
+    }
+}
+
+fn history<B>(request: &Request<B>, site: &Site) -> Reply {
+    match request.uri().query().map(|query| query.strip_prefix("after=").map(str::parse)) {
+        None => compact_json(&site.history().after(0)),
+        Some(Some(Ok(ms))) => compact_json(&site.history().after(ms)),
+        Some(_) => text(StatusCode::BAD_REQUEST, "write ?after= and a Unix time in milliseconds\n"),
     }
 }
 
 fn metrics(state: &AdminState) -> Reply {
     let lost = state.access_log.as_ref().map(AccessLog::lost);
     let text = render::render(&state.registry, &Host::read(), lost);
-    reply(StatusCode::OK, render::CONTENT_TYPE, text.into())
+    whole(StatusCode::OK, render::CONTENT_TYPE, text.into())
 }
 
 fn readiness(state: &AdminState) -> Reply {
@@ -77,35 +143,4 @@ fn drain(state: &AdminState) -> Reply {
     tracing::info!("the admin server was asked to drain");
     (state.drain)();
     text(StatusCode::ACCEPTED, "draining\n")
-}
-
-fn not_allowed(allow: &'static str) -> Reply {
-    let mut reply = text(StatusCode::METHOD_NOT_ALLOWED, "this path does not serve that method\n");
-    reply.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
-    reply
-}
-
-/// A plain text answer.
-pub(super) fn text(status: StatusCode, body: &'static str) -> Reply {
-    reply(status, "text/plain; charset=utf-8", Bytes::from_static(body.as_bytes()))
-}
-
-fn json(value: &impl Serialize) -> Reply {
-    match serde_json::to_vec_pretty(value) {
-        Ok(mut body) => {
-            body.push(b'\n');
-            reply(StatusCode::OK, "application/json", body.into())
-        }
-        Err(error) => {
-            tracing::error!(%error, "an answer could not be written as JSON");
-            text(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be written as JSON\n")
-        }
-    }
-}
-
-fn reply(status: StatusCode, content_type: &'static str, body: Bytes) -> Reply {
-    let mut reply = Response::new(Full::new(body));
-    *reply.status_mut() = status;
-    reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    reply
 }

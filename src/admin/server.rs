@@ -1,8 +1,11 @@
 //! Accepting and serving admin connections.
 
+use super::AdminState;
 use super::bind::{AdminSocket, Bound, SocketFile};
+use super::feed::Pulse;
 use super::guard::Transport;
-use super::{AdminState, routes};
+use super::routes::{self, Visitor};
+use super::site::Site;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -13,12 +16,12 @@ use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// Connections at once; further ones wait in the kernel's queue.
@@ -33,8 +36,14 @@ const MAX_FIELDS: usize = 64;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// After this long a connection is closed between two requests, so that a client that does not read
-/// its answer holds its place for a bounded time only.
+/// its answer holds its place for a bounded time only. A stream goes on.
 const MAX_AGE: Duration = Duration::from_secs(300);
+
+/// A stream whose client has read nothing for this long is closed.
+const STALL: Duration = Duration::from_secs(30);
+
+/// Before a wrong token is answered: with [`MAX_CONNECTIONS`], it bounds how many can be tried.
+const WRONG_TOKEN_PAUSE: Duration = Duration::from_millis(500);
 
 /// What an answer may still take when its connection is closed for age or for the shutdown.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
@@ -49,23 +58,25 @@ pub async fn serve(
     state: Arc<AdminState>,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let listener = Listener::new(socket)?;
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let closing = CancellationToken::new();
+    let site = Arc::new(Site::new(state, socket.token, closing.clone()));
+    let listener = Listener::new(socket.bound)?;
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
-    let mut shutdown = pin!(shutdown);
+    let (mut shutdown, mut ticking) = (pin!(shutdown), pin!(site.tick()));
     loop {
         let accepted = tokio::select! {
             () = &mut shutdown => break,
+            never = &mut ticking => match never {},
             // Takes finished tasks out of the set, which would keep them otherwise.
             Some(_) = connections.join_next() => continue,
             accepted = listener.accept(&places) => accepted,
         };
         match accepted {
-            Ok((stream, place)) => {
-                let (state, closing, transport) = (state.clone(), closing.clone(), listener.transport());
+            Ok(Accepted { stream, visitor, place }) => {
+                let (site, closing) = (site.clone(), closing.clone());
                 connections.spawn(async move {
-                    connection(stream, transport, &state, &closing).await;
+                    connection(stream, &visitor, &site, &closing).await;
                     drop(place);
                 });
             }
@@ -82,6 +93,12 @@ pub async fn serve(
     Ok(())
 }
 
+struct Accepted {
+    stream: Box<dyn Stream>,
+    visitor: Visitor,
+    place: OwnedSemaphorePermit,
+}
+
 enum Listener {
     Tcp(TcpListener),
     Unix(UnixListener, #[expect(dead_code, reason = "removes the file on drop")] SocketFile),
@@ -91,39 +108,45 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 impl Listener {
-    fn new(socket: AdminSocket) -> io::Result<Self> {
-        Ok(match socket.0 {
+    fn new(bound: Bound) -> io::Result<Self> {
+        Ok(match bound {
             Bound::Tcp(listener) => Self::Tcp(TcpListener::from_std(listener)?),
             Bound::Unix(listener, file) => Self::Unix(UnixListener::from_std(listener)?, file),
         })
     }
 
-    fn transport(&self) -> Transport {
-        match self {
-            Self::Tcp(_) => Transport::Tcp,
-            Self::Unix(..) => Transport::Unix,
-        }
-    }
-
     /// Waits for a free place, then for a connection. Cancel-safe.
-    async fn accept(&self, places: &Arc<Semaphore>) -> io::Result<(Box<dyn Stream>, OwnedSemaphorePermit)> {
+    async fn accept(&self, places: &Arc<Semaphore>) -> io::Result<Accepted> {
         let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
-        let stream: Box<dyn Stream> = match self {
-            Self::Tcp(listener) => Box::new(listener.accept().await?.0),
-            Self::Unix(listener, _) => Box::new(listener.accept().await?.0),
+        let (stream, transport, peer): (Box<dyn Stream>, _, _) = match self {
+            Self::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                (Box::new(stream), Transport::Tcp, peer.to_string())
+            }
+            Self::Unix(listener, _) => {
+                (Box::new(listener.accept().await?.0), Transport::Unix, "unix".to_owned())
+            }
         };
-        Ok((stream, place))
+        Ok(Accepted { stream, visitor: Visitor { transport, peer, pulse: Arc::default() }, place })
     }
 }
 
-async fn connection(
-    stream: Box<dyn Stream>,
-    transport: Transport,
-    state: &Arc<AdminState>,
-    closing: &CancellationToken,
-) {
-    let service = service_fn(|request: Request<Incoming>| async move {
-        Ok::<Response<_>, Infallible>(routes::answer(&request, transport, state))
+async fn connection(stream: Box<dyn Stream>, visitor: &Visitor, site: &Site, closing: &CancellationToken) {
+    let service = service_fn(|request: Request<Incoming>| {
+        let answer = routes::answer(&request, visitor, site);
+        async move {
+            if answer.wrong_token {
+                if let Some(count) = site.failures.count(Instant::now()) {
+                    tracing::warn!(
+                        count,
+                        last = visitor.peer,
+                        "the admin server was asked with a wrong token"
+                    );
+                }
+                sleep(WRONG_TOKEN_PAUSE).await;
+            }
+            Ok::<Response<_>, Infallible>(answer.reply)
+        }
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -136,10 +159,25 @@ async fn connection(
         // An error is the client's: it left, or sent what is not HTTP and got its 4xx.
         _ = &mut serving => return,
         () = closing.cancelled() => {}
-        () = sleep(MAX_AGE) => {}
+        () = outlived(&visitor.pulse) => {}
     }
     serving.as_mut().graceful_shutdown();
     let _ = timeout(CLOSE_GRACE, serving).await;
+}
+
+/// Completes when a connection has had its time: [`MAX_AGE`], or with a stream on it, when that has
+/// stalled.
+async fn outlived(pulse: &Pulse) {
+    let too_old = tokio::time::Instant::now() + MAX_AGE;
+    let mut look_at = tokio::time::Instant::now() + STALL;
+    loop {
+        sleep_until(look_at).await;
+        let end = pulse.last().map_or(too_old, |last| last + STALL);
+        if end <= tokio::time::Instant::now() {
+            return;
+        }
+        look_at = end.min(look_at + STALL);
+    }
 }
 
 #[cfg(test)]

@@ -54,6 +54,17 @@ pub(super) enum Command {
                             millpond check -c millpond.toml --strict")]
     Check(CheckArgs),
 
+    /// Check this host against a configuration: limits, ports, settings of the kernel
+    ///
+    /// Says of each what it means for this configuration, and the line that changes it. Changes
+    /// nothing itself. What it sees are the limits, rights and network of this very process: run it as
+    /// the user, and where it matters in the service unit or container, that millpond runs in. Exits
+    /// with 1 when anything is critical.
+    #[command(after_help = "Examples:\n  millpond doctor -c millpond.toml\n  \
+                            millpond doctor -c millpond.toml --json\n  \
+                            ExecStartPre=-/usr/bin/millpond doctor -c /etc/millpond.toml  (in the systemd unit)")]
+    Doctor(DoctorArgs),
+
     /// Work out whether a rate of connections exhausts the source ports
     ///
     /// A connection that this host closes first by FIN holds its port, towards that one backend, in
@@ -70,8 +81,17 @@ pub(super) enum Command {
 
     /// Print the statistics of a running instance
     #[command(after_help = "Examples:\n  millpond stats\n  millpond stats --json\n  \
-                            millpond stats --admin unix:/run/millpond/admin.sock")]
+                            millpond stats --admin unix:/run/millpond/admin.sock\n  \
+                            millpond stats --admin 192.0.2.7:9900 --token-file admin.token")]
     Stats(StatsArgs),
+
+    /// Watch a running instance, full screen
+    ///
+    /// Listeners, endpoints, sockets in CLOSE_WAIT and everything that is wrong, in words. `?` shows
+    /// the keys, `q` quits. Colours are left out if NO_COLOR is set.
+    #[command(after_help = "Examples:\n  millpond top\n  millpond top --interval 250ms\n  \
+                            millpond top --admin unix:/run/millpond/admin.sock")]
+    Top(TopArgs),
 }
 
 #[derive(Debug, ClapArgs)]
@@ -112,6 +132,17 @@ pub(super) struct CheckArgs {
 }
 
 #[derive(Debug, ClapArgs)]
+pub(super) struct DoctorArgs {
+    /// The configuration file; without it, one HTTP listener and one endpoint with every default
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
 pub(super) struct PlanArgs {
     /// Requests a second, all together; or connections, where each request opens one
     #[arg(long, value_name = "R", value_parser = at_least_one)]
@@ -144,13 +175,43 @@ pub(super) struct PlanArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct StatsArgs {
-    /// Where the admin server of the instance listens: host:port or unix:/path
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9900")]
-    pub(super) admin: AdminTarget,
+    #[command(flatten)]
+    pub(super) instance: Instance,
 
     /// Print the JSON of GET /stats as it comes
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct TopArgs {
+    #[command(flatten)]
+    pub(super) instance: Instance,
+
+    /// How often to ask it, from 100ms to 1h
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
+    pub(super) interval: Duration,
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if (Duration::from_millis(100)..=Duration::from_secs(3600)).contains(&interval) {
+        Ok(interval)
+    } else {
+        Err("it must be from 100ms to 1h".to_owned())
+    }
+}
+
+/// Which running instance is meant, and what opens its admin server.
+#[derive(Clone, Debug, ClapArgs)]
+pub(super) struct Instance {
+    /// Where the admin server of the instance listens: host:port or unix:/path
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9900")]
+    pub(super) admin: AdminTarget,
+
+    /// The file with its token, if it wants one; else MILLPOND_ADMIN_TOKEN_FILE names it
+    #[arg(long, value_name = "FILE")]
+    pub(super) token_file: Option<PathBuf>,
 }
 
 fn at_least_one(text: &str) -> Result<u32, String> {
@@ -241,11 +302,23 @@ mod tests {
             "millpond run -c x.toml --listen 127.0.0.1:1 --upstream 127.0.0.1:2",
             "millpond run --listen 8080 --upstream 127.0.0.1:2",
             "millpond check",
+            "millpond doctor x.toml",
             "millpond nonsense",
         ] {
             assert_eq!(parse(bad).unwrap_err().exit_code(), 2, "{bad}");
         }
         assert_eq!(parse("millpond --help").unwrap_err().kind(), ErrorKind::DisplayHelp);
+    }
+
+    #[test]
+    fn an_interval_is_neither_a_flood_nor_for_ever() {
+        let interval = |text: &str| match parse(&format!("millpond top --interval {text}")) {
+            Ok(Command::Top(top)) => Some(top.interval.as_millis()),
+            _ => None,
+        };
+        assert_eq!(["100ms", "1s", "1h"].map(interval), [Some(100), Some(1_000), Some(3_600_000)]);
+        assert_eq!(["0s", "99ms", "2h", "1", "soon"].map(interval), [None; 5]);
+        assert!(matches!(parse("millpond top"), Ok(Command::Top(top)) if top.interval.as_secs() == 1));
     }
 
     #[test]
@@ -277,7 +350,7 @@ mod tests {
     #[test]
     fn the_admin_address_is_tcp_or_unix() {
         let admin = |line| match parse(line) {
-            Ok(Command::Stats(stats)) => stats.admin,
+            Ok(Command::Stats(stats)) => stats.instance.admin,
             other => panic!("{other:?}"),
         };
         assert_eq!(admin("millpond stats"), AdminTarget::Tcp("127.0.0.1:9900".into()));

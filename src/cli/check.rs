@@ -53,7 +53,8 @@ fn count(problems: &[Diagnostic], severity: Severity) -> usize {
     problems.iter().filter(|problem| problem.severity == severity).count()
 }
 
-fn counted(count: usize, noun: &str) -> String {
+/// A number of things, with an `s` where there is not one of them.
+pub(super) fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 

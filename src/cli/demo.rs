@@ -51,7 +51,7 @@ pub(super) fn demo(args: &DemoArgs, out: &mut dyn Write) -> anyhow::Result<u8> {
         return Ok(u8::from(report.failed() > 0));
     }
     if let Some(admin) = supervisor.admin_address() {
-        writeln!(out, "\nstatistics at http://{admin}/stats")?;
+        writeln!(out, "\ndashboard at http://{admin}/, statistics at http://{admin}/stats")?;
     }
     writeln!(out, "serving at http://{proxy}/ until Ctrl-C")?;
     out.flush()?;

@@ -1,12 +1,15 @@
 //! One GET from the admin server of a running instance.
 
-use super::args::AdminTarget;
+use super::args::{AdminTarget, Instance};
+use crate::admin::{Token, TokenError};
+use crate::config::load::process_variable;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
-use hyper::header::HOST;
+use hyper::header::{AUTHORIZATION, HOST};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
@@ -14,6 +17,9 @@ use tokio::time::timeout;
 
 /// For the whole request: the instance is on this host, and answers from memory.
 const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Names the file with the token, as it does for the instance itself.
+const TOKEN_FILE: &str = "MILLPOND_ADMIN_TOKEN_FILE";
 
 /// The largest answer that is read, in bytes.
 const MAX_ANSWER: usize = 64 << 20;
@@ -26,6 +32,12 @@ pub(super) enum FetchError {
         "no millpond answers at {target} ({why}); is it running? --admin says where its admin server listens"
     )]
     NotThere { target: AdminTarget, why: String },
+    /// The file with the token is missing, or holds none.
+    #[error("{0}")]
+    Token(#[from] TokenError),
+    /// It wants a token, or another one.
+    #[error("{target} answers 401 Unauthorized: {}; --token-file names the file with its token", text.trim_end())]
+    Unauthorised { target: AdminTarget, text: String },
     /// It said no.
     #[error("{target} answers {status} to GET {path}: {}", text.trim_end())]
     Status { target: AdminTarget, path: &'static str, status: StatusCode, text: String },
@@ -35,25 +47,37 @@ pub(super) enum FetchError {
 }
 
 /// The body of a 200 answer.
-pub(super) fn get(target: &AdminTarget, path: &'static str) -> Result<Bytes, FetchError> {
+pub(super) fn get(instance: &Instance, path: &'static str) -> Result<Bytes, FetchError> {
+    let (target, token) = (&instance.admin, token(instance)?);
     let there = |error: io::Error| FetchError::NotThere { target: target.clone(), why: error.to_string() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(there)?;
     runtime.block_on(async {
         let late = || there(io::Error::new(io::ErrorKind::TimedOut, "no answer in time"));
-        timeout(DEADLINE, exchange(target, path)).await.unwrap_or_else(|_| Err(late()))
+        timeout(DEADLINE, exchange(target, token.as_ref(), path)).await.unwrap_or_else(|_| Err(late()))
     })
 }
 
-async fn exchange(target: &AdminTarget, path: &'static str) -> Result<Bytes, FetchError> {
+/// Empty counts as unset, as for the instance.
+fn token(instance: &Instance) -> Result<Option<Token>, FetchError> {
+    let variable = || process_variable(TOKEN_FILE).filter(|file| !file.is_empty()).map(PathBuf::from);
+    let file = instance.token_file.clone().or_else(variable);
+    Ok(file.map(|file| Token::read(&file)).transpose()?)
+}
+
+async fn exchange(
+    target: &AdminTarget,
+    token: Option<&Token>,
+    path: &'static str,
+) -> Result<Bytes, FetchError> {
     let there = |error: io::Error| FetchError::NotThere { target: target.clone(), why: error.to_string() };
     let (status, body) = match target {
         AdminTarget::Tcp(address) => {
             let stream = TcpStream::connect(address).await.map_err(there)?;
-            request(stream, address, path).await
+            request(stream, address, token, path).await
         }
         AdminTarget::Unix(file) => {
             let stream = UnixStream::connect(file).await.map_err(there)?;
-            request(stream, "localhost", path).await
+            request(stream, "localhost", token, path).await
         }
     }
     .map_err(|error| FetchError::Broken { target: target.clone(), path, why: format!("{error:#}") })?;
@@ -61,16 +85,23 @@ async fn exchange(target: &AdminTarget, path: &'static str) -> Result<Bytes, Fet
         return Ok(body);
     }
     let text = String::from_utf8_lossy(&body).into_owned();
+    if status == StatusCode::UNAUTHORIZED {
+        return Err(FetchError::Unauthorised { target: target.clone(), text });
+    }
     Err(FetchError::Status { target: target.clone(), path, status, text })
 }
 
 async fn request(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     host: &str,
+    token: Option<&Token>,
     path: &str,
 ) -> anyhow::Result<(StatusCode, Bytes)> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let request = Request::get(path).header(HOST, host).body(Empty::<Bytes>::new())?;
+    let mut request = Request::get(path).header(HOST, host).body(Empty::<Bytes>::new())?;
+    if let Some(token) = token {
+        request.headers_mut().insert(AUTHORIZATION, token.authorization());
+    }
     let answer = async {
         let response = sender.send_request(request).await?;
         let status = response.status();

@@ -4,6 +4,7 @@
 mod args;
 pub mod check;
 mod demo;
+pub mod doctor;
 mod fetch;
 mod plan;
 mod run;
@@ -11,6 +12,7 @@ mod signals;
 mod stats;
 mod summary;
 mod table;
+mod top;
 
 use args::{Args, Command};
 use clap::Parser;
@@ -41,8 +43,14 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
             run::run(args)
         }
         Command::Check(args) => Ok(check::check(&args.config, args.strict, &mut out)?),
+        Command::Doctor(args) => doctor::doctor(&args, &mut out),
         Command::Plan(args) => Ok(plan::plan(&args, &mut out)?),
         Command::Stats(args) => stats::stats(&args, &mut out),
+        Command::Top(args) => {
+            // A panic on another thread gives the terminal back through standard output.
+            drop(out);
+            top::top(&args)
+        }
     }
 }
 

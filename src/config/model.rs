@@ -36,12 +36,15 @@ pub struct Runtime {
 pub struct Admin {
     /// Where the admin server listens.
     pub listen: AdminListen,
+    /// The file with the token that requests must carry; always there when `listen` can be reached
+    /// from other hosts.
+    pub token_file: Option<PathBuf>,
 }
 
-/// Where the admin server listens. Both are reachable from this host only.
+/// Where the admin server listens.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AdminListen {
-    /// A loopback address.
+    /// An address of this host.
     Tcp(SocketAddr),
     /// The path of a Unix socket, created with mode 0600.
     Unix(PathBuf),

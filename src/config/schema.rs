@@ -12,6 +12,7 @@ pub const KEYS: &[&str] = &[
     "runtime.workers",
     "runtime.shutdown_timeout",
     "admin.listen",
+    "admin.token_file",
     "log.level",
     "log.format",
     "log.access",

@@ -5,16 +5,15 @@ use crate::pool::connection::{Life, NoSlot, OpenSlot};
 use crate::pool::{Lease, Pool, Ticket};
 use crate::reason::RejectReason;
 use crate::source::level::Level;
+use crate::source::ports::SourcePorts;
 use crate::timer::Timer;
 use crate::upstream::connect::{self, ConnectError, Shortage};
 use crate::upstream::group::Group;
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
-use tokio::net::TcpStream;
 
 /// The longest time between two dials that keep `min_idle` warm: connections dialled apart expire
 /// apart, so that they are not all replaced together.
@@ -103,6 +102,7 @@ pub async fn acquire(
         ticket.insist();
     }
     if want == Want::Fresh {
+        ticket.want_fresh();
         dial_if_possible(group, endpoint, &pool, Level::ReuseOnly, now);
     }
     let short = provide(group, endpoint, &pool, now);
@@ -218,26 +218,17 @@ fn spawn_dial(group: &Rc<Group>, endpoint: usize, pool: &Rc<Pool>, slot: OpenSlo
 
 /// Dials, and gives what comes of it to the pool. It goes on when the request that wanted it is
 /// served otherwise: the connection is then kept.
-async fn dial(group: Rc<Group>, endpoint: usize, pool: Rc<Pool>, mut slot: OpenSlot) {
+async fn dial(group: Rc<Group>, endpoint: usize, pool: Rc<Pool>, slot: OpenSlot) {
     let config = pool.config();
     let started = Instant::now();
     let timer = group.timers().timer();
     timer.set(started + config.timeout.connect);
-    let result = connect(&pool, &mut slot, &timer).await;
+    let source = slot.source();
+    let result = connect::connect(pool.endpoint().address, &config.socket, source, &timer).await;
     let now = Instant::now();
     match &result {
         Ok(_) => group.report(endpoint, true, now),
-        // Whoever has no connection for it is counted, and the level of the ports is logged.
-        Err(error) if error.unavailable().is_some() => {}
-        Err(error) if error.is_local() => {
-            pool.counters().local_errors_total.inc();
-            tracing::warn!(upstream = %config.name, endpoint = %pool.endpoint().address, %error, "cannot dial");
-        }
-        Err(error) => {
-            pool.counters().connect_errors_total.inc();
-            tracing::debug!(upstream = %config.name, endpoint = %pool.endpoint().address, %error, "connect failed");
-            group.report(endpoint, false, now);
-        }
+        Err(error) => note_failure(&group, endpoint, &pool, source, error, now),
     }
     let connected = match result {
         Ok(stream) => {
@@ -254,22 +245,26 @@ async fn dial(group: Rc<Group>, endpoint: usize, pool: Rc<Pool>, mut slot: OpenS
     provide(&group, endpoint, &pool, now);
 }
 
-/// Connects from the port of the slot; where the kernel has none, from one of another source.
-async fn connect(pool: &Pool, slot: &mut OpenSlot, timer: &Timer) -> Result<TcpStream, ConnectError> {
-    let (endpoint, options) = (pool.endpoint().address, &pool.config().socket);
-    loop {
-        let source = Arc::clone(slot.port().ports());
-        let result = connect::connect(endpoint, options, &source, timer).await;
-        let Some(unavailable) = result.as_ref().err().and_then(ConnectError::unavailable) else {
-            return result;
-        };
-        let now = Instant::now();
-        // It counts as full from now on, so that this comes to an end.
+fn note_failure(
+    group: &Group,
+    endpoint: usize,
+    pool: &Pool,
+    source: &SourcePorts,
+    error: &ConnectError,
+    now: Instant,
+) {
+    let (upstream, address) = (&pool.config().name, pool.endpoint().address);
+    if let Some(unavailable) = error.unavailable() {
+        // This source counts as full from now on: it is dialled from another, or whoever has no
+        // connection for it is counted.
         source.note_unavailable(unavailable, now);
-        match pool.take_port(Level::ReuseOnly, now) {
-            Ok(port) => slot.change_port(port),
-            Err(_) => return result,
-        }
+    } else if error.is_local() {
+        pool.counters().local_errors_total.inc();
+        tracing::warn!(%upstream, endpoint = %address, %error, "cannot dial");
+    } else {
+        pool.counters().connect_errors_total.inc();
+        tracing::debug!(%upstream, endpoint = %address, %error, "connect failed");
+        group.report(endpoint, false, now);
     }
 }
 

@@ -19,12 +19,12 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 /// The size of a pipe, in bytes. A packet of any size takes one of its slots of 4 KiB.
-const PIPE: usize = 512 * 1024;
+pub const PIPE: usize = 512 * 1024;
 /// What a flow may put in a pipe while its target is slower than its source: as much as a copying one
 /// would hold in its buffer.
 const FIRST_STEP: usize = 64 * 1024;
 /// Pipes that a worker has at most: what is in them is the kernel's memory, but on our account.
-const PIPES: usize = 32;
+pub const PIPES: usize = 32;
 /// Free pipes kept by a worker; more are closed.
 const KEPT: usize = 8;
 

@@ -23,7 +23,7 @@ const WORKERS: usize = 2;
 pub(crate) fn config() -> Config {
     Config {
         runtime: model::Runtime { workers: WORKERS, shutdown_timeout: Duration::from_secs(30) },
-        admin: model::Admin { listen: model::AdminListen::Tcp(address(9900)) },
+        admin: model::Admin { listen: model::AdminListen::Tcp(address(9900)), token_file: None },
         log: model::Log {
             level: "info".into(),
             format: model::LogFormat::Text,
@@ -134,7 +134,7 @@ fn upstream_state(config: &Arc<model::Upstream>) -> Arc<UpstreamState> {
 /// The loopback address, which has 28,232 ports.
 fn sources(config: &model::Upstream, destination: SocketAddr) -> Box<[Arc<SourcePorts>]> {
     let settings = PortSettings::default();
-    let route = Route { source: [127, 0, 0, 1].into(), is_bound: false, destination };
+    let route = Route { source: [127, 0, 0, 1].into(), is_bound: false, destination, sources: 1 };
     let ledger = Ledger::new(settings.hold(route.source, destination));
     Box::new([Arc::new(SourcePorts::new(config, route, &settings, Arc::new(Mutex::new(ledger))))])
 }

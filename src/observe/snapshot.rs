@@ -112,6 +112,9 @@ pub struct Listener {
     pub address: String,
     /// `http` or `tcp`.
     pub protocol: String,
+    /// The upstream that it forwards to.
+    #[serde(default)]
+    pub upstream: Option<String>,
     /// Client connections.
     pub sessions: Sessions,
     /// Requests answered.

@@ -12,7 +12,7 @@ use crate::reason::DiscardReason;
 use crate::registry::EndpointState;
 use crate::source::lease::PortLease;
 use crate::source::level::Level;
-use crate::source::ports::Left;
+use crate::source::ports::{Left, SourcePorts};
 use crate::sys::sock_diag::TcpState;
 use crate::sys::sockopt;
 use crate::sys::tcp_info::tcp_state;
@@ -259,13 +259,8 @@ impl OpenSlot {
     }
 
     /// Where it is dialled from.
-    pub fn port(&self) -> &PortLease {
-        &self.port
-    }
-
-    /// Dials from another port than the one it had.
-    pub fn change_port(&mut self, port: PortLease) {
-        self.port = port;
+    pub fn source(&self) -> &SourcePorts {
+        self.port.ports()
     }
 }
 

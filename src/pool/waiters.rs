@@ -24,6 +24,7 @@ pub struct Waiters<T> {
 struct Place<T> {
     generation: u64,
     insists: bool,
+    wants_fresh: bool,
     given: Option<T>,
     waker: Option<Waker>,
 }
@@ -47,8 +48,13 @@ impl<T> Waiters<T> {
     /// Joins the queue.
     pub fn join(&mut self) -> Key {
         self.generation += 1;
-        let place = Place { generation: self.generation, insists: false, given: None, waker: None };
-        let key = self.places.insert(place);
+        let key = self.places.insert(Place {
+            generation: self.generation,
+            insists: false,
+            wants_fresh: false,
+            given: None,
+            waker: None,
+        });
         self.order.push_back((key, self.generation));
         self.waiting += 1;
         key
@@ -63,10 +69,30 @@ impl<T> Waiters<T> {
         }
     }
 
+    /// This waiter is passed over by [`Self::give_used`].
+    pub fn want_fresh(&mut self, key: Key) {
+        self.places[key].wants_fresh = true;
+    }
+
     /// Gives `value` to whoever has waited longest; back, if nobody waits.
     pub fn give(&mut self, value: T) -> Result<(), T> {
-        while let Some((key, generation)) = self.order.pop_front() {
+        self.give_next(value, true)
+    }
+
+    /// Gives `value` to whoever has waited longest of those who do not want a fresh one.
+    pub fn give_used(&mut self, value: T) -> Result<(), T> {
+        self.give_next(value, false)
+    }
+
+    fn give_next(&mut self, value: T, is_fresh: bool) -> Result<(), T> {
+        let mut turn = 0;
+        while let Some((key, generation)) = self.order.get(turn).copied() {
             let place = self.places.get_mut(key).filter(|place| place.generation == generation);
+            if place.as_ref().is_some_and(|place| place.wants_fresh && !is_fresh) {
+                turn += 1;
+                continue;
+            }
+            self.order.remove(turn);
             let Some(place) = place else { continue };
             place.given = Some(value);
             self.waiting -= 1;
@@ -163,6 +189,20 @@ mod tests {
         waiters.insist(a);
         assert_eq!(waiters.insisting(), 0, "it has what it wants");
         assert_eq!(poll(&mut waiters, b), Poll::Ready(2));
+    }
+
+    #[test]
+    fn who_wants_a_fresh_one_is_passed_over_with_a_used_one() {
+        let mut waiters = Waiters::new();
+        let [a, b, c] = [waiters.join(), waiters.join(), waiters.join()];
+        waiters.want_fresh(a);
+        waiters.want_fresh(c);
+        assert_eq!(waiters.give_used(1), Ok(()));
+        assert_eq!(waiters.give_used(2), Err(2));
+        assert_eq!(waiters.waiting(), 2);
+        assert_eq!((poll(&mut waiters, b), poll(&mut waiters, a)), (Poll::Ready(1), Poll::Pending));
+        assert_eq!((waiters.give(3), waiters.give(4)), (Ok(()), Ok(())));
+        assert_eq!((poll(&mut waiters, a), poll(&mut waiters, c)), (Poll::Ready(3), Poll::Ready(4)));
     }
 
     #[test]

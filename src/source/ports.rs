@@ -24,6 +24,7 @@ pub struct SourcePorts {
     source: Mutex<IpAddr>,
     is_bound: bool,
     destination: SocketAddr,
+    sources: u32,
     range: Option<RangeInclusive<u16>>,
     nat: Option<model::Nat>,
     thresholds: Thresholds,
@@ -44,6 +45,8 @@ pub struct Route {
     pub is_bound: bool,
     /// The endpoint.
     pub destination: SocketAddr,
+    /// Of how many sources towards the endpoint this is one: a NAT's ports are for all of them.
+    pub sources: u32,
 }
 
 /// Why the kernel gave no port.
@@ -97,6 +100,7 @@ impl SourcePorts {
             source: Mutex::new(route.source),
             is_bound: route.is_bound,
             destination: route.destination,
+            sources: route.sources.max(1),
             range: config.source.ports.clone(),
             nat: config.source.nat,
             thresholds: Thresholds::new(&config.source),
@@ -306,7 +310,7 @@ impl SourcePorts {
 
     fn set_capacity(&self, settings: &PortSettings) {
         let ports = settings.ports(self.range.as_ref());
-        let capacity = self.nat.map_or(ports, |nat| ports.min(nat.ports));
+        let capacity = self.nat.map_or(ports, |nat| ports.min(nat.ports / self.sources));
         self.capacity.store(capacity, Relaxed);
     }
 

@@ -38,15 +38,17 @@ impl Sources {
         upstream: &model::Upstream,
     ) -> Box<[Arc<SourcePorts>]> {
         let addresses = upstream.source.addresses.iter();
-        let addresses = addresses.filter(|address| address.is_ipv4() == destination.is_ipv4());
-        let mut routes: Vec<Route> =
-            addresses.map(|source| Route { source: *source, is_bound: true, destination }).collect();
+        let addresses: Vec<IpAddr> =
+            addresses.filter(|address| address.is_ipv4() == destination.is_ipv4()).copied().collect();
+        let sources = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
+        let route = |source| Route { source, is_bound: true, destination, sources };
+        let mut routes: Vec<Route> = addresses.into_iter().map(route).collect();
         if routes.is_empty() {
             let source = local_ports::chosen_source(destination).unwrap_or_else(|error| {
                 tracing::warn!(upstream = %upstream.name, %destination, %error, "no route yet");
                 unspecified(destination)
             });
-            routes.push(Route { source, is_bound: false, destination });
+            routes.push(Route { source, is_bound: false, destination, sources: 1 });
         }
         routes.into_iter().map(|route| Arc::new(self.ports(route, upstream))).collect()
     }
@@ -163,6 +165,17 @@ mod tests {
         assert_eq!(names(&configured), [("127.0.0.7".into(), true), ("127.0.0.8".into(), true)]);
         let chosen = sources.towards(to, &upstream(&[]));
         assert_eq!(names(&chosen), [("127.0.0.1".into(), false)]);
+    }
+
+    #[test]
+    fn sources_share_the_ports_of_a_nat() {
+        let mut upstream = upstream(&["127.0.0.7", "127.0.0.8"]);
+        let seconds = Duration::from_secs;
+        upstream.source.nat =
+            Some(model::Nat { ports: 64, idle_timeout: seconds(350), time_wait: seconds(60) });
+        let sources = Sources::new().towards("127.0.0.1:3000".parse().unwrap(), &upstream);
+        let capacity = |ports: &Arc<SourcePorts>| ports.figures(Instant::now()).capacity;
+        assert_eq!(sources.iter().map(capacity).collect::<Vec<_>>(), [32, 32]);
     }
 
     #[test]

@@ -116,8 +116,9 @@ fn nofile_limit() -> io::Result<libc::rlimit> {
     }
 }
 
+/// The kernel's unit of memory, in bytes. sysconf(3)
 #[allow(unsafe_code)]
-pub(super) fn page_size() -> io::Result<u64> {
+pub fn page_size() -> io::Result<u64> {
     // SAFETY: sysconf reads no memory of ours.
     let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     u64::try_from(size).map_err(|_| io::Error::last_os_error())

@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// include/uapi/linux/in.h
-const IP_LOCAL_PORT_RANGE: c_int = 51;
+pub(super) const IP_LOCAL_PORT_RANGE: c_int = 51;
 /// Set once the kernel has said that it does not have IP_LOCAL_PORT_RANGE.
 static NO_RANGE: AtomicBool = AtomicBool::new(false);
 /// From 1 to 65535. The kernel lets an end count only if it lies within net.ipv4.ip_local_port_range, so

@@ -3,7 +3,10 @@
 pub mod limits;
 pub mod local_ports;
 pub mod netstat;
+pub mod probe;
+pub mod rights;
 pub mod sock_diag;
 pub mod sockopt;
 pub mod splice;
+pub mod sysctl;
 pub mod tcp_info;

@@ -32,13 +32,16 @@ pub(super) async fn serve(worker: Rc<Worker>, groups: Vec<Rc<Group>>, mut comman
 /// Which of these sockets the worker holds.
 async fn find(worker: &Worker, groups: &[Rc<Group>], sockets: &[Suspect]) -> Vec<Holding> {
     let wanted = Wanted::new(sockets);
-    let mut found: Vec<Holding> = sockets.iter().filter_map(|socket| find_idle(groups, socket)).collect();
+    let mut holders = Vec::new();
     for_each_session(worker, |entry| {
-        found.extend(wanted.held_by(entry).map(|socket| holding(worker, entry, socket)));
+        holders.extend(wanted.held_by(entry).map(|socket| (Rc::clone(entry), socket)));
         ControlFlow::Continue(())
     })
     .await;
-    found
+    // A deadline that has just passed is no deadline any more until its session has had its turn.
+    tokio::task::yield_now().await;
+    let holding = holders.iter().map(|(entry, socket)| holding(worker, entry, *socket));
+    sockets.iter().filter_map(|socket| find_idle(groups, socket)).chain(holding).collect()
 }
 
 /// Closes the socket, if the worker holds it, and says so.

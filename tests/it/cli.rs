@@ -4,7 +4,7 @@ use crate::harness::{Client, Origin, Running, Setup, millpond};
 use libtest_mimic::Trial;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
-use std::process::Output;
+use std::process::{Command, Output};
 use tempfile::NamedTempFile;
 
 pub(crate) fn tests() -> Vec<Trial> {
@@ -15,11 +15,15 @@ pub(crate) fn tests() -> Vec<Trial> {
         run_says_what_is_wrong_with_its_configuration,
         run_says_which_admin_address_is_taken,
         check_tells_by_its_exit_code,
+        doctor_tells_by_its_exit_code_what_is_critical,
+        doctor_changes_nothing,
+        doctor_says_what_is_wrong_with_its_configuration,
         a_wrong_command_line_is_exit_code_2,
         a_plan_tells_by_its_exit_code,
         demo_ends_with_its_table,
         stats_of_a_running_instance,
         stats_of_nobody,
+        top_needs_a_terminal,
     ]
 }
 
@@ -45,11 +49,18 @@ fn run_with_addresses_serves_tcp() {
 
 /// Runs the program to its end with a configuration file in the place of `FILE`.
 fn with_file(arguments: &[&str], text: &str) -> Output {
+    with_file_in(arguments, text).0.output().unwrap()
+}
+
+/// The same, to be run as long as the file is kept.
+fn with_file_in(arguments: &[&str], text: &str) -> (Command, NamedTempFile) {
     let mut file = NamedTempFile::new().unwrap();
     file.write_all(text.as_bytes()).unwrap();
     let path = file.path().to_str().unwrap();
     let arguments = arguments.iter().map(|argument| if *argument == "FILE" { path } else { argument });
-    millpond().args(arguments).output().unwrap()
+    let mut command = millpond();
+    command.args(arguments);
+    (command, file)
 }
 
 fn err(output: &Output) -> String {
@@ -120,6 +131,45 @@ fn check_tells_by_its_exit_code() {
     }
 }
 
+fn doctor_tells_by_its_exit_code_what_is_critical() {
+    let text = Setup::http([free()]).text();
+    let nowhere = format!("log.access = \"/nowhere/access.log\"\n{text}");
+    let output = with_file(&["doctor", "-c", "FILE"], &nowhere);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(out(&output).contains("\n  critical  log.access  "), "{}", out(&output));
+
+    // What else is critical depends on the host.
+    let output = with_file(&["doctor", "--json", "-c", "FILE"], &text);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let is_critical = report["summary"]["critical"] != 0;
+    assert_eq!(output.status.code(), Some(i32::from(is_critical)), "{report:#}");
+
+    let output = millpond().arg("doctor").output().unwrap();
+    assert!(out(&output).starts_with("Configuration: none given, so the defaults"), "{}", out(&output));
+    assert!(out(&output).contains("\n  ok        log.access  "), "{}", out(&output));
+    assert!(!out(&output).contains('\u{1b}') && err(&output).is_empty(), "{output:?}");
+}
+
+fn doctor_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name| directory.path().join(name).display().to_string();
+    let paths = format!("admin.listen = \"unix:{}\"\nlog.access = \"{}\"\n", path("a.sock"), path("b.log"));
+    let text = Setup::http([free()]).text().replace("[admin]\nlisten = \"127.0.0.1:0\"\n", "");
+    let (mut command, _file) = with_file_in(&["doctor", "-c", "FILE"], &format!("{paths}{text}"));
+    let output = command.env_remove("MILLPOND_ADMIN_LISTEN").output().unwrap();
+    for name in ["admin.listen", "log.access"] {
+        assert!(out(&output).contains(&format!("\n  ok        {name}  ")), "{}", out(&output));
+    }
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+fn doctor_says_what_is_wrong_with_its_configuration() {
+    let text = Setup::http([free()]).listener("timeout.headr = \"1s\"").text();
+    let output = with_file(&["doctor", "--json", "-c", "FILE"], &text);
+    assert_eq!((output.status.code(), out(&output).as_str()), (Some(1), ""));
+    assert!(err(&output).contains("headr"), "{}", err(&output));
+}
+
 fn a_wrong_command_line_is_exit_code_2() {
     for arguments in [&["run"][..], &["check"], &["nonsense"], &[]] {
         let output = millpond().args(arguments).output().unwrap();
@@ -183,4 +233,12 @@ fn stats_of_nobody() {
     let message = err(&output);
     assert!(message.contains(&nobody) && message.contains("refused"), "{message}");
     assert!(message.contains("--admin") && message.lines().count() == 1, "{message}");
+}
+
+fn top_needs_a_terminal() {
+    let output = millpond().arg("top").output().unwrap();
+    assert_eq!((output.status.code(), out(&output).as_str()), (Some(1), ""));
+    let message = err(&output);
+    assert!(message.contains("needs a terminal") && message.contains("millpond stats"), "{message}");
+    assert_eq!(message.lines().count(), 1, "{message}");
 }

@@ -6,12 +6,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod admin;
 mod balancing;
 mod cli;
 mod forwarding;
 mod half_close;
 mod harness;
 mod life;
+mod netns;
 mod pool;
 mod ports;
 mod real;
@@ -45,6 +47,8 @@ fn main() {
         half_close::tests(),
         life::tests(),
         cli::tests(),
+        netns::tests(),
+        admin::tests(),
         real::tests(),
     ]
     .into_iter()

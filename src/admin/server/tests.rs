@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::admin::{AdminState, bind};
-use crate::config::model::AdminListen;
+use crate::config::model::{Admin, AdminListen};
 use crate::observe::fixture;
 use crate::observe::snapshot::Snapshot;
 use std::io::{Read, Write};
@@ -13,6 +13,9 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread::JoinHandle;
 use std::time::Instant;
 use tokio::sync::oneshot;
+
+mod streams;
+mod token;
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -26,10 +29,10 @@ struct Running {
 
 impl Running {
     fn tcp() -> Self {
-        Self::start(&AdminListen::Tcp(SocketAddr::from(([127, 0, 0, 1], 0))), &[3000, 3001])
+        Self::start(&loopback(None), &[3000, 3001])
     }
 
-    fn start(listen: &AdminListen, endpoints: &[u16]) -> Self {
+    fn start(admin: &Admin, endpoints: &[u16]) -> Self {
         let mut config = fixture::config();
         config.upstreams = vec![fixture::upstream("app", endpoints).into()];
         let registry = fixture::registry_of(&config);
@@ -44,7 +47,7 @@ impl Running {
                 draining.draining.store(true, SeqCst);
             }),
         };
-        let socket = bind(listen).unwrap();
+        let socket = bind(admin).unwrap();
         let address = socket.address();
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn(move || {
@@ -68,6 +71,12 @@ impl Running {
     fn ask(&self, request: &str) -> Answer {
         ask(self.connect(), request)
     }
+}
+
+/// On a free port of 127.0.0.1.
+fn loopback(token_file: Option<&Path>) -> Admin {
+    let listen = AdminListen::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)));
+    Admin { listen, token_file: token_file.map(Path::to_owned) }
 }
 
 impl Drop for Running {
@@ -111,6 +120,9 @@ fn every_path_answers_with_its_type_and_is_neither_cached_nor_sniffed() {
     let server = Running::tcp();
     for (path, content_type, part) in [
         ("/", "text/plain; charset=utf-8", "GET  /stats"),
+        ("/help", "text/plain; charset=utf-8", "GET  /stats"),
+        ("/history", "application/json", "\"times_ms\":["),
+        ("/history?after=1", "application/json", "\"times_ms\":["),
         ("/stats", "application/json", "\"listeners\""),
         ("/metrics", "text/plain; version=0.0.4; charset=utf-8", "# TYPE millpond_sessions gauge\n"),
         ("/config", "application/json", "\"shutdown_timeout\": \"30s\""),
@@ -123,6 +135,7 @@ fn every_path_answers_with_its_type_and_is_neither_cached_nor_sniffed() {
         assert!(answer.body.contains(part), "{path}: {}", answer.body);
         assert_eq!(answer.header("cache-control"), Some("no-store"));
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+        assert_eq!(answer.header("cross-origin-resource-policy"), Some("same-origin"));
     }
 }
 
@@ -138,10 +151,16 @@ fn what_does_not_exist_is_404_and_a_wrong_method_is_405() {
     let server = Running::tcp();
     assert_eq!(server.get("/nothing").status, 404);
     assert_eq!(server.get("/stats/").status, 404);
+    assert_eq!(server.get("/history?after=x").status, 400);
+    assert_eq!(server.get("/history?before=1").status, 400);
     let close = "Host: localhost\r\nConnection: close\r\n\r\n";
-    for (method, path, allow) in
-        [("POST", "/stats", "GET, HEAD"), ("DELETE", "/", "GET, HEAD"), ("GET", "/drain", "POST")]
-    {
+    for (method, path, allow) in [
+        ("POST", "/stats", "GET, HEAD"),
+        ("DELETE", "/", "GET, HEAD"),
+        ("POST", "/events", "GET, HEAD"),
+        ("POST", "/dashboard/main.js", "GET, HEAD"),
+        ("GET", "/drain", "POST"),
+    ] {
         let answer = server.ask(&format!("{method} {path} HTTP/1.1\r\n{close}"));
         assert_eq!((answer.status, answer.header("allow")), (405, Some(allow)), "{method} {path}");
     }
@@ -194,7 +213,7 @@ fn a_head_beyond_the_limits_is_refused() {
 #[test]
 fn an_answer_larger_than_every_buffer_arrives_whole() {
     let ports: Vec<u16> = (3000..3800).collect();
-    let server = Running::start(&AdminListen::Tcp(SocketAddr::from(([127, 0, 0, 1], 0))), &ports);
+    let server = Running::start(&loopback(None), &ports);
     let answer = server.get("/metrics");
     assert!(answer.body.len() > 1 << 20, "{}", answer.body.len());
     assert_eq!(answer.header("content-length"), Some(answer.body.len().to_string().as_str()));
@@ -205,7 +224,8 @@ fn an_answer_larger_than_every_buffer_arrives_whole() {
 fn a_unix_socket_serves_and_its_file_goes_with_the_server() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("admin.sock");
-    let server = Running::start(&AdminListen::Unix(path.clone()), &[3000]);
+    let server =
+        Running::start(&Admin { listen: AdminListen::Unix(path.clone()), token_file: None }, &[3000]);
     let answer = ask(unix(&path), "GET /readyz HTTP/1.1\r\nHost: any\r\nConnection: close\r\n\r\n");
     assert_eq!((answer.status, answer.body.as_str()), (200, "ready\n"));
     drop(server);

@@ -5,6 +5,7 @@ use crate::budget::Budget;
 use crate::cli::table::count;
 use crate::config::load::{Element, Loaded};
 use crate::config::model::{Backlog, Config, Listener, Source, Upstream};
+use crate::supervisor::fixed_descriptors;
 use crate::sys::limits;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -116,7 +117,7 @@ fn descriptors(loaded: &mut Loaded, host: &Host) {
     let Some(nofile) = host.nofile.and_then(|nofile| usize::try_from(nofile).ok()) else { return };
     let wanted = wanted(&loaded.config);
     let sum: usize = wanted.iter().fold(0, |sum, (_, _, connections)| sum.saturating_add(*connections));
-    let room = Budget::new(nofile, fixed(&loaded.config)).limit();
+    let room = Budget::new(nofile, fixed_descriptors(&loaded.config)).limit();
     let most = wanted.into_iter().max_by_key(|(_, _, connections)| *connections);
     let Some((element, key, _)) = most.filter(|_| sum > room) else { return };
     let message = format!(
@@ -144,15 +145,6 @@ fn wanted(config: &Config) -> Vec<(Element, &'static str, usize)> {
     };
     let clients = config.listeners.iter().enumerate().map(clients);
     clients.chain(config.upstreams.iter().enumerate().map(pooled)).collect()
-}
-
-/// Descriptors that are taken for good: listening sockets, and three for each thread's runtime.
-fn fixed(config: &Config) -> usize {
-    let sockets = |listener: &Arc<Listener>| match listener.socket.reuse_port {
-        true => listener.bind.len() * config.runtime.workers,
-        false => listener.bind.len(),
-    };
-    config.listeners.iter().map(sockets).sum::<usize>() + 3 * (config.runtime.workers + 1)
 }
 
 fn range(ports: &RangeInclusive<u16>) -> String {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::cli::args::Instance;
 use crate::metrics::host::Host;
 use crate::observe::fixture;
 use std::io::Read;
@@ -29,7 +30,8 @@ fn http(status: &str, body: &str) -> Vec<u8> {
 
 fn run(admin: AdminTarget, json: bool) -> Result<String, String> {
     let mut out = Vec::new();
-    match stats(&StatsArgs { admin, json }, &mut out) {
+    let instance = Instance { admin, token_file: None };
+    match stats(&StatsArgs { instance, json }, &mut out) {
         Ok(0) => Ok(String::from_utf8(out).unwrap()),
         Ok(code) => panic!("exit code {code}"),
         Err(error) => Err(format!("{error:#}")),
@@ -66,6 +68,8 @@ fn nobody_there_is_said_with_the_option_that_helps() {
 fn something_else_there_is_said_too() {
     let error = run(answering(http("403 Forbidden", "Host names something else\n")), false).unwrap_err();
     assert!(error.ends_with("answers 403 Forbidden to GET /stats: Host names something else"), "{error}");
+    let error = run(answering(http("401 Unauthorized", "a token is needed\n")), false).unwrap_err();
+    assert!(error.contains("401 Unauthorized: a token is needed; --token-file"), "{error}");
     let error = run(answering(http("200 OK", "{}")), false).unwrap_err();
     assert!(error.contains("is not the statistics of a millpond"), "{error}");
     for broken in [&b"SSH-2.0-OpenSSH_9.9\r\n"[..], b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", b""] {

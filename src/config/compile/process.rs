@@ -25,9 +25,23 @@ pub(super) fn runtime(root: &Section<'_>, cores: usize, problems: &mut Problems)
     }
 }
 
+/// Without a token, only those who are on this host already may reach the admin server.
 pub(super) fn admin(root: &Section<'_>, problems: &mut Problems) -> Admin {
-    let listen = root.section("admin").read("listen", problems, address::admin);
-    Admin { listen: listen.unwrap_or(AdminListen::Tcp(ADMIN)) }
+    let section = root.section("admin");
+    let listen = section.read("listen", problems, address::admin).unwrap_or(AdminListen::Tcp(ADMIN));
+    let token_file = section.read("token_file", problems, or_word("none", file));
+    // A name that cannot be read has been reported, and is no sign that there should be no token.
+    let without_token = matches!(token_file, Some(None)) || section.entry("token_file").is_none();
+    if let AdminListen::Tcp(address) = &listen
+        && without_token
+        && !address.ip().is_loopback()
+    {
+        let message = format!("{address} can be reached from other hosts, and there is no admin.token_file");
+        let fix = "write a loopback address such as \"127.0.0.1:9900\", \"unix:/run/millpond/admin.sock\", \
+                   or token_file = and the path of a file with a token";
+        problems.error(&section.site_of("listen"), message, fix);
+    }
+    Admin { listen, token_file: token_file.flatten() }
 }
 
 pub(super) fn log(root: &Section<'_>, problems: &mut Problems) -> Log {
@@ -64,15 +78,28 @@ fn level(value: &Value) -> Result<String, Fault> {
     }
 }
 
-/// A path needs a slash, so that a slip in `stdout` makes no file.
 fn access(value: &Value) -> Result<AccessLog, Fault> {
     match text(value)? {
         "off" => Ok(AccessLog::Off),
         "stdout" => Ok(AccessLog::Stdout),
-        path if path.contains('/') && !path.ends_with('/') => Ok(AccessLog::File(PathBuf::from(path))),
+        path if is_file(path) => Ok(AccessLog::File(PathBuf::from(path))),
         _ => Err(Fault::new(
             format!("{} is not a place for the access log", shown(value)),
             "write \"off\", \"stdout\" or the path of a file, such as \"./access.log\"",
         )),
     }
+}
+
+/// The path of a file that is to be read.
+fn file(value: &Value) -> Result<PathBuf, Fault> {
+    let path = text(value).ok().filter(|path| is_file(path));
+    path.map(PathBuf::from).ok_or_else(|| {
+        let fix = "write the path of a file, such as \"/etc/millpond/admin.token\"";
+        Fault::new(format!("{} is not the path of a file", shown(value)), fix)
+    })
+}
+
+/// A path needs a slash, so that a slip in a word such as `stdout` is no file.
+fn is_file(path: &str) -> bool {
+    path.contains('/') && !path.ends_with('/') && !path.contains('\0')
 }

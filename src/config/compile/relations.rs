@@ -85,7 +85,7 @@ fn unique_addresses(admin: &Admin, listeners: &[Placed<'_, Listener>], problems:
         let site = listener.section.site_of("bind");
         // The kernel gives another port for each 0.
         for address in listener.value.bind.iter().filter(|address| address.port() != 0) {
-            if matches!(&admin.listen, AdminListen::Tcp(admin) if covers(*address, *admin)) {
+            if matches!(&admin.listen, AdminListen::Tcp(admin) if collide(*address, *admin)) {
                 let fix = "write another port here or for admin.listen";
                 problems.error(&site, format!("{address} takes the admin server's address"), fix);
             }
@@ -127,6 +127,13 @@ fn hashes_a_header(upstream: &Placed<'_, Upstream>, problems: &mut Problems) {
         let message = "only tcp listeners use it, which see no header: the client's address is hashed";
         problems.warning(&upstream.section.site_of("hash_key"), message, "write \"client\"");
     }
+}
+
+/// Whether only one of two sockets can listen: the addresses are the same, or one is the wildcard of
+/// the other's family.
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    let wildcard = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() == other.port() && (one == other || wildcard && one.is_ipv4() == other.is_ipv4())
 }
 
 /// Whether a socket that listens on `bind` answers for this address: it is the same, or a loopback

@@ -102,6 +102,7 @@ fn listed_variables_win_over_the_files() {
     let files = Files::new(&[("main.toml", MAIN.as_bytes())]);
     let environment = [
         ("MILLPOND_ADMIN_LISTEN", "127.0.0.1:1"),
+        ("MILLPOND_ADMIN_TOKEN_FILE", "/run/token"),
         ("MILLPOND_LOG_LEVEL", "trace"),
         ("MILLPOND_LOG_FORMAT", "text"),
         ("MILLPOND_LOG_ACCESS", "./a"),
@@ -112,6 +113,7 @@ fn listed_variables_win_over_the_files() {
     ];
     let config = files.load(&environment).unwrap().config;
     assert_eq!(config.admin.listen, AdminListen::Tcp("127.0.0.1:1".parse().unwrap()));
+    assert_eq!(config.admin.token_file, Some("/run/token".into()));
     assert_eq!((config.log.level.as_str(), config.log.format), ("trace", LogFormat::Text));
     assert_eq!(config.log.access, AccessLog::File("./a".into()));
     assert_eq!((config.runtime.workers, config.runtime.shutdown_timeout), (7, Duration::from_secs(8)));

@@ -53,7 +53,7 @@ fn listener(name: &str, bind: &[&str]) -> Listener {
 fn config(workers: usize, listeners: Vec<Listener>) -> Config {
     Config {
         runtime: Runtime { workers, shutdown_timeout: Duration::from_secs(1) },
-        admin: Admin { listen: AdminListen::Tcp(([127, 0, 0, 1], 0).into()) },
+        admin: Admin { listen: AdminListen::Tcp(([127, 0, 0, 1], 0).into()), token_file: None },
         log: Log { level: "info".to_owned(), format: LogFormat::Text, access: AccessLog::Off },
         listeners: listeners.into_iter().map(Arc::new).collect(),
         upstreams: Vec::new(),

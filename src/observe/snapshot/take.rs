@@ -35,7 +35,11 @@ impl Snapshot {
                 memory_bytes: host.resident_bytes,
             },
             kernel: kernel(&host),
-            listeners: registry.listeners.iter().map(|state| listener(state, host.somaxconn)).collect(),
+            listeners: registry
+                .listeners
+                .iter()
+                .map(|state| listener(registry, state, host.somaxconn))
+                .collect(),
             upstreams: registry.upstreams.iter().map(|state| upstream(state)).collect(),
             close_wait: Some(close_wait),
             budgets: Vec::new(),
@@ -77,7 +81,7 @@ fn kernel(host: &Host) -> Kernel {
     }
 }
 
-fn listener(state: &ListenerState, somaxconn: Option<u32>) -> Listener {
+fn listener(registry: &Registry, state: &ListenerState, somaxconn: Option<u32>) -> Listener {
     let sum = |pick: &dyn Fn(&ListenerCounters) -> u64| state.workers.iter().map(pick).sum::<u64>();
     let closes = CloseReason::ALL.iter().map(|r| (r.label(), sum(&|w| w.closes.get(r.index()))));
     let rejects = RejectReason::ALL.iter().map(|r| (r.label(), sum(&|w| w.rejects.get(r.index()))));
@@ -91,6 +95,7 @@ fn listener(state: &ListenerState, somaxconn: Option<u32>) -> Listener {
             Protocol::Tcp => "tcp",
         }
         .to_owned(),
+        upstream: registry.upstreams.get(state.config.upstream).map(|upstream| upstream.config.name.clone()),
         sessions: Sessions {
             current: state.gauge(|w| &w.sessions),
             total: state.total(|w| &w.sessions_total),

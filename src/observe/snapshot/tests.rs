@@ -88,7 +88,7 @@ fn figures_are_summed_over_workers() {
     let stats = take(&fixture::registry());
     let web = &stats["listeners"][0];
     assert_eq!(web["sessions"], json!({"current": 3, "total": 90}));
-    assert_eq!(web["requests_total"], 1000);
+    assert_eq!((&web["requests_total"], &web["upstream"]), (&json!(1000), &json!("app")));
     assert_eq!(web["closes"]["client_fin"], 80);
     assert_eq!(web["closes"]["reaped"], 0);
     assert_eq!(web["rejects"]["pool_timeout"], 2);

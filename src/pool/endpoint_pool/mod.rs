@@ -187,11 +187,7 @@ impl Pool {
         Ok(slot)
     }
 
-    /// A port to dial from, if the level is `most` or below.
-    ///
-    /// # Errors
-    /// The level for which there is none.
-    pub fn take_port(&self, most: Level, now: Instant) -> Result<PortLease, Level> {
+    fn take_port(&self, most: Level, now: Instant) -> Result<PortLease, Level> {
         let turn = self.turn.get();
         self.turn.set(turn.wrapping_add(1));
         PortLease::take(&self.endpoint.sources, turn, most, now)
@@ -338,7 +334,10 @@ impl Pool {
             return self.drop_idle(connection, reason);
         }
         connection.life_mut().leased_at = now;
-        let given = self.waiters.borrow_mut().give(Ok(connection));
+        let given = match was_used && self.is_coming() {
+            true => self.waiters.borrow_mut().give_used(Ok(connection)),
+            false => self.waiters.borrow_mut().give(Ok(connection)),
+        };
         self.publish();
         let Err(Ok(connection)) = given else { return };
         if !was_used && let Quiet::No(reason) = connection.watch_idle(key) {

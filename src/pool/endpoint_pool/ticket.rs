@@ -23,6 +23,13 @@ impl Ticket {
         }
     }
 
+    /// Takes no connection that was used before, as long as a dial or a question is under way.
+    pub fn want_fresh(&self) {
+        if let Some(key) = self.key {
+            self.pool.waiters.borrow_mut().want_fresh(key);
+        }
+    }
+
     /// The connection, or why there is none.
     pub fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<Lease, ConnectError>> {
         let Some(key) = self.key else { return Poll::Pending };

@@ -15,7 +15,7 @@ fn settings() -> PortSettings {
 fn ports_of(source: model::Source, ledger: &Arc<Mutex<Ledger>>) -> SourcePorts {
     let config = model::Upstream { source, ..fixture::upstream("app", &[3000]) };
     let (source, destination) = (SOURCE.parse().unwrap(), DESTINATION.parse().unwrap());
-    let route = Route { source, is_bound: true, destination };
+    let route = Route { source, is_bound: true, destination, sources: 1 };
     SourcePorts::new(&config, route, &settings(), Arc::clone(ledger))
 }
 

@@ -1,6 +1,6 @@
 //! What closing leaves in the kernel, and that it is counted as it is.
 
-use super::{GET, SHORT, puppet};
+use super::{GET, SHORT, hidden, puppet};
 use crate::harness::{Client, Conn, Ended, Gate, Origin, Proxy, Setup, eventually, kernel, within};
 use libtest_mimic::Trial;
 use millpond::reason::{CloseReason, DiscardReason};
@@ -79,9 +79,9 @@ fn a_tunnel_that_its_endpoint_closed_first_leaves_none() {
 /// the state of its socket tells who was first.
 fn a_tunnel_that_its_endpoint_closed_first_behind_unread_bytes_leaves_none() {
     let (origin, strings) = puppet(false);
-    let proxy = Setup::tcp([origin.address()]).start();
+    let proxy = hidden::start(Setup::tcp([origin.address()]));
     let mut client = Client::connect(proxy.address());
-    let sent = super::hidden::endpoint_closes_unread(&proxy, &client, &origin, &strings.stream());
+    let sent = hidden::endpoint_closes_unread(&proxy, &origin, &strings.stream());
     client.half_close();
     assert!(client.rest() == sent);
     strings.go_on();

@@ -5,6 +5,7 @@ use crate::harness::{Client, Ended, Origin, Proxy, Setup, eventually, kernel, pa
 use libtest_mimic::Trial;
 use millpond::reason::{CloseReason, DiscardReason};
 use millpond::sys::sock_diag::{Socket, TcpState};
+use millpond::sys::sockopt;
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
 use std::thread;
@@ -27,30 +28,33 @@ pub(crate) fn tests() -> Vec<Trial> {
 
 /// Fits into what the kernel receives for a socket that is not read.
 const STEP: usize = 32 * 1024;
-/// Less and more than the buffers of a connection hold.
-const LEAST: usize = 1 << 20;
+/// More than the buffers of a connection hold.
 const MOST: usize = 16 << 20;
-/// For how long nothing must change before the proxy is taken to have stopped reading.
-const STILL: Duration = Duration::from_millis(300);
+
+/// Starts a proxy with another listener, for [`turn`].
+pub(super) fn start(setup: Setup) -> Proxy {
+    setup.upstream("[[listener]]\nname = \"turn\"\nbind = \"127.0.0.1:0\"\nupstream = \"app\"").start()
+}
+
+/// The proxy's worker has dealt with everything that it was told of before.
+fn turn(proxy: &Proxy) {
+    let mut client = Client::connect(proxy.registry().listeners[1].address.0);
+    client.send("CONNECT\r\n\r\n");
+    assert_eq!(client.response().status(), 400);
+}
 
 /// Sends until the proxy has stopped reading, and no further, so that a FIN behind it arrives. Returns
-/// what was sent. `queues`: what was received and not read from the sender, and what was sent on and not
-/// acknowledged.
+/// what was sent. `unread`: what the proxy's socket holds of it.
 #[track_caller]
-fn send_until_blocked(mut stream: &TcpStream, queues: impl Fn() -> (u32, u32)) -> Vec<u8> {
+fn send_until_blocked(mut stream: &TcpStream, proxy: &Proxy, unread: impl Fn() -> u32) -> Vec<u8> {
     let bytes = pattern(MOST);
-    stream.write_all(&bytes[..LEAST]).unwrap();
-    for sent in (LEAST..MOST).step_by(STEP) {
+    for sent in (0..MOST).step_by(STEP) {
         stream.write_all(&bytes[sent..sent + STEP]).unwrap();
-        let (mut since, mut before) = (Instant::now(), queues());
-        while before.0 > 0 {
-            if before.1 > 0 && since.elapsed() > STILL {
+        eventually("all of it arrives", || sockopt::unacknowledged(&stream).unwrap() == 0);
+        if unread() > 0 {
+            (0..2).for_each(|_| turn(proxy));
+            if unread() > 0 {
                 return bytes[..sent + STEP].to_vec();
-            }
-            thread::sleep(Duration::from_millis(2));
-            let now = queues();
-            if now != before {
-                (since, before) = (Instant::now(), now);
             }
         }
     }
@@ -69,33 +73,18 @@ fn towards_origin(origin: &Origin) -> Socket {
     *kernel::towards(origin.address(), &OPEN).first().expect("an open connection")
 }
 
-/// The queues of a flow from the client to the origin.
-fn upload(proxy: &Proxy, client: &Client, origin: &Origin) -> (u32, u32) {
-    (towards_client(proxy, client).rqueue, towards_origin(origin).wqueue)
-}
-
-/// The queues of a flow from the origin to the client.
-fn download(proxy: &Proxy, client: &Client, origin: &Origin) -> (u32, u32) {
-    (towards_origin(origin).rqueue, towards_client(proxy, client).wqueue)
-}
-
 /// The client closes behind bytes that the proxy cannot pass on; returns when that was seen to arrive.
 #[track_caller]
-fn client_closes_unread(proxy: &Proxy, client: &Client, origin: &Origin) {
-    send_until_blocked(client.stream(), || upload(proxy, client, origin));
+fn client_closes_unread(proxy: &Proxy, client: &Client) {
+    send_until_blocked(client.stream(), proxy, || towards_client(proxy, client).rqueue);
     client.half_close();
     eventually("the client's FIN has come", || client_is_half_closed(proxy.address(), client));
 }
 
 /// The endpoint closes behind bytes that the proxy cannot pass on; returns those.
 #[track_caller]
-pub(super) fn endpoint_closes_unread(
-    proxy: &Proxy,
-    client: &Client,
-    origin: &Origin,
-    stream: &TcpStream,
-) -> Vec<u8> {
-    let sent = send_until_blocked(stream, || download(proxy, client, origin));
+pub(super) fn endpoint_closes_unread(proxy: &Proxy, origin: &Origin, stream: &TcpStream) -> Vec<u8> {
+    let sent = send_until_blocked(stream, proxy, || towards_origin(origin).rqueue);
     stream.shutdown(Shutdown::Write).unwrap();
     eventually("the endpoint's FIN has come", || {
         kernel::towards(origin.address(), &[TcpState::CloseWait]).len() == 1
@@ -105,11 +94,11 @@ pub(super) fn endpoint_closes_unread(
 
 fn an_upload_that_its_endpoint_does_not_take_ends_when_its_client_has_closed() {
     let (origin, strings) = puppet(true);
-    let proxy = Setup::http([origin.address()]).listener(&format!("timeout.half_close = {SHORT}")).start();
+    let proxy = start(Setup::http([origin.address()]).listener(&format!("timeout.half_close = {SHORT}")));
     let client = Client::connect(proxy.address());
     client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 1000000000\r\n\r\n");
     let _stream = strings.stream();
-    client_closes_unread(&proxy, &client, &origin);
+    client_closes_unread(&proxy, &client);
     within(SOON, "the deadline", || proxy.closes(CloseReason::HalfCloseDeadline) == 1);
     assert_eq!(proxy.rested().discards(DiscardReason::Aborted), 1);
     strings.go_on();
@@ -119,12 +108,12 @@ fn an_upload_that_its_endpoint_does_not_take_ends_when_its_client_has_closed() {
 
 fn a_response_that_its_client_does_not_take_ends_when_its_endpoint_has_closed() {
     let (origin, strings) = puppet(true);
-    let proxy = Setup::http([origin.address()]).upstream(&format!("timeout.half_close = {SHORT}")).start();
+    let proxy = start(Setup::http([origin.address()]).upstream(&format!("timeout.half_close = {SHORT}")));
     let client = Client::connect(proxy.address());
     client.send(GET);
     let stream = strings.stream();
     (&*stream).write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
-    endpoint_closes_unread(&proxy, &client, &origin, &stream);
+    endpoint_closes_unread(&proxy, &origin, &stream);
     within(SOON, "the deadline", || kernel::towards(origin.address(), &[TcpState::CloseWait]).is_empty());
     drop(client);
     within(SOON, "the session's end", || proxy.closes(CloseReason::HalfCloseDeadline) == 1);
@@ -148,7 +137,7 @@ fn pipelining(proxy: &Proxy, strings: &Strings) -> Client {
 
 fn a_client_that_closes_behind_more_requests_than_there_is_room_for_has_a_deadline() {
     let (origin, strings) = puppet(true);
-    let proxy = Setup::http([origin.address()]).listener(&format!("timeout.half_close = {SHORT}")).start();
+    let proxy = start(Setup::http([origin.address()]).listener(&format!("timeout.half_close = {SHORT}")));
     let client = pipelining(&proxy, &strings);
     client.half_close();
     within(SOON, "the deadline", || proxy.closes(CloseReason::HalfCloseDeadline) == 1);
@@ -170,10 +159,10 @@ fn a_client_that_resets_behind_more_requests_than_there_is_room_for_is_let_go_of
 
 fn a_tunnel_that_its_endpoint_blocks_ends_when_its_client_has_closed() {
     let (origin, strings) = puppet(false);
-    let proxy = Setup::tcp([origin.address()]).listener(&format!("timeout.half_close = {SHORT}")).start();
+    let proxy = start(Setup::tcp([origin.address()]).listener(&format!("timeout.half_close = {SHORT}")));
     let client = Client::connect(proxy.address());
     let _stream = strings.stream();
-    client_closes_unread(&proxy, &client, &origin);
+    client_closes_unread(&proxy, &client);
     within(SOON, "the deadline", || proxy.closes(CloseReason::HalfCloseDeadline) == 1);
     strings.go_on();
     origin.wait_for_end(0);
@@ -182,9 +171,9 @@ fn a_tunnel_that_its_endpoint_blocks_ends_when_its_client_has_closed() {
 
 fn a_tunnel_that_its_client_blocks_ends_when_its_endpoint_has_closed() {
     let (origin, strings) = puppet(false);
-    let proxy = Setup::tcp([origin.address()]).upstream(&format!("timeout.half_close = {SHORT}")).start();
+    let proxy = start(Setup::tcp([origin.address()]).upstream(&format!("timeout.half_close = {SHORT}")));
     let client = Client::connect(proxy.address());
-    endpoint_closes_unread(&proxy, &client, &origin, &strings.stream());
+    endpoint_closes_unread(&proxy, &origin, &strings.stream());
     within(SOON, "the deadline", || kernel::towards(origin.address(), &[TcpState::CloseWait]).is_empty());
     drop(client);
     within(SOON, "the session's end", || proxy.closes(CloseReason::HalfCloseDeadline) == 1);
@@ -192,17 +181,17 @@ fn a_tunnel_that_its_client_blocks_ends_when_its_endpoint_has_closed() {
     is_clean(&proxy, origin.address());
 }
 
-/// How long the slow client is slow for: more than twice its deadline.
-const SLOW: Duration = Duration::from_secs(5);
+/// How long the slow client is slow for: more than twice the deadline.
+const SLOW: Duration = Duration::from_secs(7);
 
 /// A client that takes its time reads what its endpoint has sent before it closed: so little at a time
 /// that the kernel takes nothing more from the proxy meanwhile.
 fn slow_download(http: bool, client_closes: bool) {
     let (origin, strings) = puppet(http);
     let setup = if http { Setup::http([origin.address()]) } else { Setup::tcp([origin.address()]) };
-    let half_close = "timeout.half_close = \"2s\"";
-    let proxy = setup.listener(half_close).upstream(half_close).start();
-    let mut client = Client::with_receive_buffer(proxy.address(), 32 * 1024);
+    let half_close = "timeout.half_close = \"3s\"";
+    let proxy = start(setup.listener(half_close).upstream(half_close));
+    let mut client = Client::with_receive_buffer(proxy.address(), 8 * 1024);
     if http {
         client.send(GET);
     }
@@ -210,13 +199,13 @@ fn slow_download(http: bool, client_closes: bool) {
     if http {
         (&*stream).write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
     }
-    let expected = endpoint_closes_unread(&proxy, &client, &origin, &stream);
+    let expected = endpoint_closes_unread(&proxy, &origin, &stream);
     if client_closes {
         client.half_close();
     }
     let start = Instant::now();
     for read in 1.. {
-        client.gather(read * 8 * 1024);
+        client.gather(read * 4 * 1024);
         thread::sleep(Duration::from_millis(50));
         if start.elapsed() > SLOW {
             break;

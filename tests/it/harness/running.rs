@@ -24,6 +24,16 @@ fn millpond_with(descriptors: usize) -> Command {
     quiet(shell)
 }
 
+/// The same below strace(1), which makes system calls fail as `inject` says. The process started is
+/// millpond all the same.
+fn millpond_failing(inject: &str) -> Command {
+    let call = inject.split(':').next().expect("the name of a system call");
+    let mut strace = Command::new("strace");
+    strace.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}")]);
+    strace.args(["-e", &format!("inject={inject}"), env!("CARGO_BIN_EXE_millpond")]);
+    quiet(strace)
+}
+
 fn quiet(mut command: Command) -> Command {
     for (variable, _) in millpond::config::load::VARIABLES {
         command.env_remove(variable);
@@ -50,6 +60,12 @@ impl Running {
     #[track_caller]
     pub(crate) fn with_descriptors(setup: &Setup, descriptors: usize) -> Self {
         Self::with_config(millpond_with(descriptors), setup)
+    }
+
+    /// The same with system calls that fail, `connect:error=ENOBUFS:when=1..4` for example.
+    #[track_caller]
+    pub(crate) fn with_failing(setup: &Setup, inject: &str) -> Self {
+        Self::with_config(millpond_failing(inject), setup)
     }
 
     /// A command that begins to serve.

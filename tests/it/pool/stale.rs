@@ -1,7 +1,9 @@
 //! What the endpoint does to an idle connection, and to one that it thought was idle.
 
 use super::{GET, OK};
-use crate::harness::{Client, Conn, Gate, Origin, Proxy, Setup, eventually, kernel, within};
+use crate::harness::{
+    Client, Conn, Gate, Origin, Proxy, Setup, Unaccepting, always, eventually, kernel, within,
+};
 use libtest_mimic::Trial;
 use millpond::reason::DiscardReason;
 use millpond::sys::sock_diag::TcpState;
@@ -19,6 +21,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         bytes_behind_a_response_condemn_the_connection,
         an_idempotent_request_is_sent_again,
         an_idempotent_request_is_sent_again_only_once,
+        a_request_sent_again_does_not_take_what_another_returns,
         a_first_use_is_not_sent_again,
         a_post_that_was_sent_is_not_sent_again,
         a_request_with_part_of_its_response_is_not_sent_again,
@@ -223,6 +226,39 @@ fn an_idempotent_request_is_sent_again_only_once() {
     let (_, reason) = on_a_stale_connection(&origin, &proxy, GET);
     assert_eq!(reason.as_deref(), Some("upstream_closed"));
     assert_eq!((proxy.retries(), proxy.opened(), origin.requests().len()), (1, 2, 3));
+}
+
+/// What another request returns has been used, and may be as stale as the one that failed.
+fn a_request_sent_again_does_not_take_what_another_returns() {
+    let mut endpoint = Unaccepting::with_room();
+    let proxy = Proxy::http(endpoint.address());
+    let mut clients = [Client::connect(proxy.address()), Client::connect(proxy.address())];
+    let mut connections = Vec::new();
+    for client in &clients {
+        client.send(GET);
+        let mut connection = endpoint.accept();
+        connection.request().unwrap().unwrap();
+        connections.push(connection);
+    }
+    let [mut failing, returned] = <[_; 2]>::try_from(connections).unwrap();
+    failing.write(OK.as_bytes()).unwrap();
+    assert_eq!(clients[0].response().text(), "ok");
+
+    // A dial takes as long as nothing is accepted.
+    endpoint.fill();
+    clients[0].send(GET);
+    failing.request().unwrap().unwrap();
+    drop(failing);
+    eventually("it is dialled for", || proxy.endpoint(0).gauge(|w| &w.connecting) == 1);
+    returned.write(OK.as_bytes()).unwrap();
+    assert_eq!(clients[1].response().text(), "ok");
+    eventually("it is idle", || proxy.idle() == 1);
+    assert_eq!(proxy.waiting(), 1);
+
+    let _fresh = Origin::on(endpoint.listen(), always(OK));
+    assert_eq!(clients[0].response().text(), "ok");
+    assert_eq!((proxy.retries(), proxy.opened()), (1, 3));
+    drop(clients);
 }
 
 fn a_first_use_is_not_sent_again() {

@@ -102,8 +102,8 @@ fn a_close_by_fin_holds_its_port_and_one_by_reset_does_not() {
         let setup = From::new().of(Setup::http([origin.address()])).upstream("pool.max_idle = 0");
         let proxy = setup.upstream(&format!("socket.close = \"{close}\"")).start();
         assert_eq!(asking(&proxy, GET).response().text(), "ok");
-        let figures = figures(proxy.rested(), 0);
-        assert_eq!((figures.used, figures.time_wait), (0, time_waits), "{close}");
+        eventually("it is closed", || figures(&proxy, 0).used == 0);
+        assert_eq!(figures(&proxy, 0).time_wait, time_waits, "{close}");
         // It lasts longer than it holds its port: on loopback, one of a second's age is reused.
         let found = || kernel::towards(origin.address(), &[TcpState::TimeWait]).len() as u32;
         eventually("the kernel agrees", || found() == time_waits);

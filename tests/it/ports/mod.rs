@@ -4,12 +4,15 @@ mod kernel;
 mod refuse;
 mod reuse_only;
 
-use crate::harness::{Client, Gate, Origin, Proxy, Setup, address_of_its_own, eventually};
+use crate::harness::{Client, Gate, Origin, Proxy, Refusing, Setup, address_of_its_own, eventually};
 use libtest_mimic::Trial;
 use millpond::source::level::Level;
 use millpond::source::ports::Figures;
 use millpond::sys::limits;
+use millpond::sys::local_ports::set_port_range;
+use millpond::sys::sockopt::{reset_on_close, tcp_socket};
 use std::hash::{BuildHasher, RandomState};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Instant;
@@ -41,12 +44,8 @@ impl From {
     }
 
     fn several(addresses: usize) -> Self {
-        let host = limits::local_port_range().expect("the kernel tells its range");
-        let places = (host.end() - host.start() + 1) / CAPACITY;
-        let place = RandomState::new().hash_one(()) % u64::from(places);
-        let first = host.start() + CAPACITY * u16::try_from(place).unwrap();
         let addresses = (0..addresses).map(|_| address_of_its_own().to_string()).collect();
-        Self { addresses, ports: first..=first + (CAPACITY - 1) }
+        Self { addresses, ports: free_ports() }
     }
 
     /// The lines of an `[[upstream]]`.
@@ -67,6 +66,37 @@ impl From {
              [[upstream]]\nname = \"raw\"\nendpoints = [\"{endpoint}\"]\n{lines}"
         ))
     }
+}
+
+/// Ports that can be had, but for two at most. Those of listeners, and what is left of their connections,
+/// are given to nobody who connects, from whatever address.
+fn free_ports() -> RangeInclusive<u16> {
+    let host = limits::local_port_range().expect("the kernel tells its range");
+    let places = (host.end() - host.start() + 1) / CAPACITY;
+    let ranges = std::iter::repeat_with(|| {
+        let place = RandomState::new().hash_one(()) % u64::from(places);
+        let first = host.start() + CAPACITY * u16::try_from(place).unwrap();
+        first..=first + (CAPACITY - 1)
+    });
+    let found = ranges.take(200).find(|range| connectable(range) >= usize::from(CAPACITY) - 2);
+    found.expect("forty ports in a row that can be had")
+}
+
+/// How many connections to one address can be open at once from these ports.
+fn connectable(range: &RangeInclusive<u16>) -> usize {
+    let listener = Refusing::new().listen();
+    let to = listener.local_addr().unwrap();
+    let open = std::iter::repeat_with(|| {
+        let socket = tcp_socket(to).unwrap();
+        set_port_range(&socket, Some(range)).unwrap();
+        // Not a trace is left.
+        reset_on_close(&socket).unwrap();
+        let connected = socket.connect(&to.into());
+        connected
+            .or_else(|error| if error.kind() == ErrorKind::AddrNotAvailable { Err(error) } else { Ok(()) })?;
+        Ok::<_, std::io::Error>(socket)
+    });
+    open.map_while(Result::ok).collect::<Vec<_>>().len()
 }
 
 /// Answers at once, but for what is held until the gate opens. A TCP session that sends nothing stays.

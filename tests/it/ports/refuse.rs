@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 pub(crate) fn tests() -> Vec<Trial> {
     crate::trials![
         a_tcp_session_is_closed_and_the_next_served_when_ports_are_back,
+        sessions_that_their_clients_end_leave_ports_that_come_back,
         a_request_is_refused_at_once_where_nothing_can_come_back,
         a_request_waits_for_a_connection_that_can_come_back,
         a_request_that_waited_in_vain_is_refused,
@@ -20,6 +21,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         two_sources_have_twice_the_ports,
         another_endpoint_is_tried,
         a_refused_request_costs_no_dial,
+        a_tcp_session_waits_for_no_request,
     ]
 }
 
@@ -28,17 +30,37 @@ const NO_REUSE_ONLY: &str = "source.reuse_only_percent = 85";
 
 fn a_tcp_session_is_closed_and_the_next_served_when_ports_are_back() {
     let gate = Gate::new();
-    let origin = origin(&gate);
+    let wait = gate.clone();
+    let origin = Origin::start(move |_| wait.wait());
     let proxy = From::new().of(Setup::tcp([origin.address()])).start();
-    let open = sessions(&proxy, 0, MOST);
+    let mut open = sessions(&proxy, 0, MOST);
     let mut refused = Client::connect(proxy.address());
     refused.expect_eof();
     eventually("it is counted", || proxy.rejects(RejectReason::SourcePorts) == 1);
     assert_eq!((level(&proxy), proxy.opened()), (Level::Refuse, MOST as u64));
+    // The endpoint closes first, and has the TIME_WAITs.
+    gate.open();
+    open.iter_mut().for_each(Client::expect_eof);
     drop(open);
     all_come_back(&proxy);
+    let mut again: Vec<_> = (0..MOST).map(|_| Client::connect(proxy.address())).collect();
+    again.iter_mut().for_each(Client::expect_eof);
+    assert_eq!((proxy.opened(), unavailable(&proxy)), (2 * MOST as u64, 0));
+    assert_eq!(proxy.rejects(RejectReason::SourcePorts), 1);
+}
+
+fn sessions_that_their_clients_end_leave_ports_that_come_back() {
+    let gate = Gate::new();
+    let origin = origin(&gate);
+    let proxy = From::new().of(Setup::tcp([origin.address()])).start();
+    drop(sessions(&proxy, 0, MOST));
+    // On loopback, each holds its port for a second.
+    eventually("the TIME_WAITs are here", || {
+        figures(&proxy, 0).used == 0 && figures(&proxy, 0).time_wait > 0
+    });
+    all_come_back(&proxy);
     let _again = sessions(&proxy, 0, MOST);
-    assert_eq!((unavailable(&proxy), proxy.rejects(RejectReason::SourcePorts)), (0, 1));
+    assert_eq!(unavailable(&proxy), 0);
 }
 
 fn a_request_is_refused_at_once_where_nothing_can_come_back() {
@@ -93,8 +115,8 @@ fn a_request_that_waited_in_vain_is_refused() {
 fn a_request_is_dialled_for_when_time_waits_end() {
     let gate = Gate::new();
     let origin = origin(&gate);
-    let setup = From::new().shared(Setup::http([origin.address()]), origin.address());
-    let proxy = setup.start();
+    let setup = Setup::http([origin.address()]).upstream("pool.wait_timeout = \"60s\"");
+    let proxy = From::new().shared(setup, origin.address()).start();
     let mut held = asking(&proxy, GET_HELD);
     origin.wait_for_requests(1);
     let sessions = sessions(&proxy, 1, MOST - 1);
@@ -146,15 +168,21 @@ fn another_endpoint_is_tried() {
     let gate = Gate::new();
     let (full, other) = (origin(&gate), Origin::saying("other"));
     let setup = Setup::http([full.address(), other.address()]).upstream("balance = \"round_robin\"");
+    let setup = setup.upstream("pool.wait_timeout = \"60s\"");
     let proxy = From::new().shared(setup, full.address()).start();
-    let sessions = sessions(&proxy, 1, MOST);
+    // What can come back there is not waited for, as long as there is another.
+    let mut held = [asking(&proxy, GET_HELD), asking(&proxy, GET_HELD)];
+    full.wait_for_requests(1);
+    other.wait_for_requests(1);
+    let sessions = sessions(&proxy, 1, MOST - 1);
     let mut client = Client::connect(proxy.address());
     (0..10).for_each(|_| assert_eq!(client.get("/").text(), "other"));
-    assert_eq!((full.requests().len(), proxy.rejects(RejectReason::SourcePorts)), (0, 0));
+    assert_eq!((full.requests().len(), proxy.rejects(RejectReason::SourcePorts)), (1, 0));
     assert!(proxy.registry().upstreams[0].health.is_up(0), "it is not the endpoint's fault");
     drop(sessions);
+    gate.open();
+    held.iter_mut().for_each(|client| assert_eq!(client.response().status(), 200));
     eventually("both serve again", || client.get("/").text() == "ok");
-    assert_eq!(unavailable(&proxy), 0);
 }
 
 fn a_refused_request_costs_no_dial() {
@@ -170,4 +198,26 @@ fn a_refused_request_costs_no_dial() {
     }
     let figures = figures(&proxy, 0);
     assert_eq!((figures.used as usize, proxy.opened(), unavailable(&proxy)), (MOST, 0, 0));
+}
+
+fn a_tcp_session_waits_for_no_request() {
+    let gate = Gate::new();
+    let origin = origin(&gate);
+    let lines = "source.warn_percent = 1\nsource.reuse_only_percent = 2\npool.wait_timeout = \"60s\"\n\
+                 [[listener]]\nname = \"raw\"\nbind = \"127.0.0.1:0\"\nprotocol = \"tcp\"\nupstream = \"app\"";
+    let proxy = From::new().of(Setup::http([origin.address()])).upstream(lines).start();
+    let raw = || Client::connect(proxy.registry().listeners[1].address.0);
+    let mut held = asking(&proxy, GET_HELD);
+    origin.wait_for_requests(1);
+    // Few ports are left: it does not wait for the request's connection to come back.
+    let mut open = Vec::new();
+    for count in 1..MOST {
+        open.push(raw());
+        eventually("it is connected", || proxy.opened() == count as u64 + 1);
+    }
+    // None is left: it does not wait for it either.
+    assert_eq!(level(&proxy), Level::Refuse);
+    raw().expect_eof();
+    gate.open();
+    assert_eq!(held.response().text(), "ok");
 }

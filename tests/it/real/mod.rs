@@ -4,6 +4,8 @@
 //! `--include-ignored` (or `--ignored`, for them alone) they run, and one that lacks a program fails
 //! with the line that installs it. Every backend has a port and a directory of its own.
 
+mod browser;
+mod dashboard;
 mod download;
 mod files;
 mod load;
@@ -14,6 +16,8 @@ mod process;
 mod program;
 mod prometheus;
 mod redis;
+mod tmux;
+mod top;
 mod upload;
 mod websocket;
 
@@ -21,12 +25,14 @@ use libtest_mimic::Trial;
 
 pub(crate) fn tests() -> Vec<Trial> {
     let trials = [
+        dashboard::tests(),
         download::tests(),
         load::tests(),
         netcat::tests(),
         postgres::tests(),
         prometheus::tests(),
         redis::tests(),
+        top::tests(),
         upload::tests(),
         websocket::tests(),
     ];

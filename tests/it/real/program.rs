@@ -11,6 +11,8 @@ pub(super) struct Program {
 }
 
 pub(super) const AB: Program = Program { name: "ab", package: "apache2-utils" };
+pub(super) const CHROMEDRIVER: Program = Program { name: "chromedriver", package: "chromium-driver" };
+pub(super) const CHROMIUM: Program = Program { name: "chromium", package: "chromium" };
 pub(super) const CURL: Program = Program { name: "curl", package: "curl" };
 pub(super) const NC: Program = Program { name: "nc", package: "netcat-openbsd" };
 pub(super) const NGINX: Program = Program { name: "nginx", package: "nginx-light" };
@@ -25,6 +27,7 @@ const PYTHON: Program = Program { name: "/usr/bin/python3", package: "python3 py
 pub(super) const REDIS_BENCHMARK: Program = Program { name: "redis-benchmark", package: "redis-tools" };
 pub(super) const REDIS_CLI: Program = Program { name: "redis-cli", package: "redis-tools" };
 pub(super) const REDIS_SERVER: Program = Program { name: "redis-server", package: "redis-server" };
+pub(super) const TMUX: Program = Program { name: "tmux", package: "tmux" };
 pub(super) const WRK: Program = Program { name: "wrk", package: "wrk" };
 
 impl Program {

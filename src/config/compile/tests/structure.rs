@@ -26,7 +26,7 @@ fn an_unknown_key_is_named_with_what_was_meant() {
             "[upstream.source]\nnat = { ports = 1, idle_timeout = \"9s\", time_wait = \"9s\", idle_time = 1 }",
             "write idle_timeout",
         ),
-        (":10: admin.token_file: unknown key", "[admin]\ntoken_file = \"/t\"", "listen"),
+        (":10: admin.token: unknown key", "[admin]\ntoken = \"/t\"", "write token_file"),
         (
             ":9: \"a b\\n\": unknown key \"a b\\n\"",
             "[\"a b\\n\"]\n",
@@ -118,6 +118,10 @@ fn names_and_addresses_are_used_once() {
         );
     }
     loaded(&listener("two", "\"[::]:9900\""));
+    let everywhere = "[admin]\nlisten = \"0.0.0.0:9900\"\ntoken_file = \"/t\"\n";
+    let text = listener("two", "\"192.0.2.1:9900\"") + everywhere;
+    one(Severity::Error, &text, ":11: listener.two.bind: 192.0.2.1:9900 takes the admin", "another port");
+    loaded(&(listener("two", "\"192.0.2.1:9901\"") + everywhere));
     loaded(&listener("two", "[\"127.0.0.1:0\", \"127.0.0.1:0\"]"));
     let text = format!("{SOUND}[[upstream]]\nname = \"app\"\nendpoints = [\"127.0.0.1:1\"]\n");
     let problems = errors(&text);

@@ -46,11 +46,24 @@ fn ports_are_counted_by_source_and_destination_however_many_there_are() {
 }
 
 #[test]
-fn an_endpoint_is_counted_for_once_it_was_dialled() {
-    let registry = fixture::registry();
+fn the_source_of_an_endpoint_is_told_once_the_endpoint_was_dialled() {
+    let listeners = listeners(2);
+    let mut config = fixture::config();
+    let upstream = Arc::make_mut(&mut config.upstreams[0]);
+    for (endpoint, listener) in upstream.endpoints.iter_mut().zip(&listeners) {
+        endpoint.address = listener.local_addr().unwrap();
+    }
+    let registry = fixture::registry_of(&config);
     let endpoints = &registry.upstreams[0].endpoints;
-    assert!(was_dialled(&endpoints[0]) && !was_dialled(&endpoints[1]));
+    endpoints.iter().for_each(|endpoint| endpoint.sources[0].note_source(NEAR.into()));
+    let _connections = [0, 0, 1].map(|to: usize| connect(NEAR, &listeners[to]));
+    let used = |at| [0, 1].map(|endpoint: usize| endpoints[endpoint].sources[0].figures(at).used);
+
+    let now = Instant::now();
+    count(&registry, now).unwrap();
+    assert_eq!(used(now), [2, 0]);
     endpoints[1].workers[1].connect_errors_total.inc();
-    assert!(was_dialled(&endpoints[1]));
-    count(&registry, Instant::now()).unwrap();
+    let now = Instant::now();
+    count(&registry, now).unwrap();
+    assert_eq!(used(now), [2, 1]);
 }

@@ -1,0 +1,21 @@
+//! What shows only with a network of one's own: few ports, another TIME_WAIT policy, packets that get
+//! lost.
+//!
+//! Each of these tests runs in a process and a network namespace of its own. Where none may be made,
+//! or a program is missing, they are listed as ignored, by name and with the reason.
+
+mod doctor;
+mod memory;
+mod namespace;
+mod ports;
+mod silent;
+mod time_wait;
+
+use libtest_mimic::Trial;
+
+pub(crate) fn tests() -> Vec<Trial> {
+    [time_wait::tests(), ports::tests(), silent::tests(), memory::tests(), doctor::tests()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
