@@ -55,7 +55,7 @@ COMPARED = [
     millpond("millpond-single", "pool.max_idle = 0: each connection serves one request", "pool.max_idle = 0"),
     millpond(
         "millpond-fin",
-        'the same with socket.close = "graceful": closed by FIN',
+        'the same with socket.close = "graceful": by FIN, and by RST once ports are scarce',
         "pool.max_idle = 0",
         'socket.close = "graceful"',
     ),

@@ -92,7 +92,7 @@ fn a_drain_ends_what_is_idle_at_once() {
     clients.iter_mut().for_each(Client::expect_eof);
     drop(clients);
     assert_eq!(process.wait().code(), Some(0));
-    assert!(start.elapsed() < Duration::from_secs(3), "it took {:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(10), "it took {:?}", start.elapsed());
     assert!((0..origin.connections()).all(|number| origin.wait_for_end(number) == Ended::Reset));
 }
 

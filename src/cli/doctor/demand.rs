@@ -237,6 +237,20 @@ mod tests {
     }
 
     #[test]
+    fn of_several_the_longest_counts() {
+        let second = "timeout.half_close = \"10s\"\nsocket.backlog = 500\nprotocol = \"tcp\"\n\
+                      socket.tcp_keepalive = \"off\"\ntimeout.idle = \"20m\"\n\
+                      [[listener]]\nbind = \"127.0.0.1:2\"\nupstream = \"app\"\nsocket.backlog = 200";
+        let config = config(second, "socket.tcp_keepalive = \"off\"\ntimeout.half_close = \"20s\"");
+        assert_eq!((longest_queue(&config, 4096), longest_queue(&config, 300)), (500, 300));
+        assert_eq!(longest_half_close(&config), Duration::from_secs(30));
+        // A tunnel may be silent for as long as its client, which the HTTP listener's may not.
+        let silence = longest_silence(&config).unwrap();
+        let expected = Silence { of: "a connection to \"app\"".into(), time: Duration::from_secs(1200) };
+        assert_eq!(silence, expected);
+    }
+
+    #[test]
     fn tunnels_and_graceful_closes_leave_time_wait() {
         assert!(!leaves_time_wait(&config("", ""), 0));
         assert!(leaves_time_wait(&config("", "socket.close = \"graceful\""), 0));

@@ -249,7 +249,12 @@ fn outside(
     );
     let is_apart = wanted.end() < host.start() || wanted.start() > host.end();
     let finding = if is_apart { Finding::critical(value, meaning) } else { Finding::warn(value, meaning) };
-    let finding = finding.fix(Fix::toml("upstream", name, format!("source.ports = \"{}\"", hyphened(&had))));
+    let written = format!("source.ports = \"{}\"", hyphened(&had));
+    // A single port is no range for the configuration.
+    let finding = match had.start() < had.end() {
+        true => finding.fix(Fix::toml("upstream", name, written)),
+        false => finding,
+    };
     // The kernel takes no range that begins among the privileged ports.
     if u64::from(*wanted.start()) < unprivileged {
         return finding;

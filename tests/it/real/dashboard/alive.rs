@@ -22,7 +22,7 @@ const PICTURE_MAX: usize = 300_000;
 fn pictures() {
     let stub = Stub::growing(busy(), growth, history().to_string());
     let browser = Browser::start();
-    browser.resize(1280, 1130);
+    browser.resize(1340, 1130);
     stub.open(&browser);
     browser.wait_for_text(&super::tile("Requests /s"), |text| text.starts_with("8,"));
     browser.wait_for("document.querySelector('#charts path.line')?.getAttribute('d')?.includes('L')");
