@@ -14,6 +14,7 @@ mod nginx;
 mod postgres;
 mod process;
 mod program;
+mod prometheus;
 mod redis;
 mod tmux;
 mod top;
@@ -29,6 +30,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         load::tests(),
         netcat::tests(),
         postgres::tests(),
+        prometheus::tests(),
         redis::tests(),
         top::tests(),
         upload::tests(),

@@ -19,6 +19,8 @@ pub(super) const NGINX: Program = Program { name: "nginx", package: "nginx-light
 pub(super) const PGBENCH: Program = Program { name: "pgbench", package: "postgresql" };
 pub(super) const POSTGRES: Program = Program { name: "postgres", package: "postgresql" };
 pub(super) const INITDB: Program = Program { name: "initdb", package: "postgresql" };
+pub(super) const PROMETHEUS: Program = Program { name: "prometheus", package: "prometheus" };
+pub(super) const PROMTOOL: Program = Program { name: "promtool", package: "prometheus" };
 pub(super) const PSQL: Program = Program { name: "psql", package: "postgresql-client" };
 /// Debian's own, which has Debian's modules; another may come before it in PATH.
 const PYTHON: Program = Program { name: "/usr/bin/python3", package: "python3 python3-websockets" };
