@@ -1,5 +1,6 @@
 //! Everything that is read of the host, each figure with the reason where it cannot be read.
 
+use crate::admin::Token;
 use crate::config::model::{AccessLog, AdminListen, Config};
 use crate::forward::splice::PIPE;
 use crate::sys::probe::{self, Access, Purpose, SocketOption};
@@ -11,7 +12,7 @@ use std::fs;
 use std::io;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -53,6 +54,8 @@ pub struct HostFacts {
     pub local: BTreeMap<IpAddr, Fact<bool>>,
     /// Where the admin server's Unix socket is to be made, if there is to be one.
     pub admin_socket: Option<Place>,
+    /// The mode of the file with the admin server's token, if there is to be one; or why it is none.
+    pub token: Option<Result<u32, String>>,
     /// Where the access log is to be written, if it is a file.
     pub access_log: Option<Place>,
 }
@@ -105,6 +108,7 @@ impl HostFacts {
                 AdminListen::Unix(path) => Some(Place::of(path)),
                 AdminListen::Tcp(_) => None,
             },
+            token: config.admin.token_file.as_deref().map(token_mode),
             access_log: match &config.log.access {
                 AccessLog::File(path) => Some(Place::of(path)),
                 AccessLog::Off | AccessLog::Stdout => None,
@@ -291,7 +295,18 @@ fn addresses(config: &Config) -> impl Iterator<Item = IpAddr> {
     let binds = config.listeners.iter().flat_map(|listener| listener.bind.iter().map(|bind| bind.ip()));
     let endpoints = config.upstreams.iter().flat_map(|upstream| upstream.endpoints.iter());
     let sources = config.upstreams.iter().flat_map(|upstream| upstream.source.addresses.iter().copied());
-    binds.chain(endpoints.map(|endpoint| endpoint.address.ip())).chain(sources)
+    let admin = match config.admin.listen {
+        AdminListen::Tcp(address) => Some(address.ip()),
+        AdminListen::Unix(_) => None,
+    };
+    binds.chain(endpoints.map(|endpoint| endpoint.address.ip())).chain(sources).chain(admin)
+}
+
+/// Permission bits of a file that holds a token.
+fn token_mode(path: &Path) -> Result<u32, String> {
+    Token::read(path).map_err(|error| error.to_string())?;
+    let metadata = fs::metadata(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(metadata.permissions().mode() & 0o7777)
 }
 
 /// Asks for the sockets that listen on the discard port (RFC 863): few answers, if any.

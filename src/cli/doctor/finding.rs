@@ -144,3 +144,9 @@ impl Display for Kept {
         write!(f, "{}  (in {})", self.line, self.place)
     }
 }
+
+/// With a capital at its beginning.
+pub(super) fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}

@@ -63,6 +63,7 @@ pub(super) fn host() -> HostFacts {
         splice: Ok(()),
         local: local.map(|(address, is_local)| (address.parse().unwrap(), Ok(is_local))).into(),
         admin_socket: None,
+        token: None,
         access_log: None,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::finding::{Finding, Fix, Verdict};
 use super::report::{Report, Row};
-use std::env;
+use crate::cli::top::no_color;
 use std::io::{IsTerminal, stdout};
 
 /// How it is to look.
@@ -34,8 +34,7 @@ impl Style {
     pub(super) fn of_stdout() -> Self {
         let is_terminal = stdout().is_terminal();
         let width = terminal_size::terminal_size_of(stdout()).map(|(width, _)| usize::from(width.0));
-        let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self { width: width.unwrap_or(USUAL_WIDTH), colour: is_terminal && !no_color }
+        Self { width: width.unwrap_or(USUAL_WIDTH), colour: is_terminal && !no_color() }
     }
 
     #[cfg(test)]

@@ -66,7 +66,7 @@ fn run(mut app: App, feed: &Feed, screen: &mut Screen) -> io::Result<()> {
 }
 
 /// <https://no-color.org>: set, and not empty.
-fn no_color() -> bool {
+pub(super) fn no_color() -> bool {
     std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }
 

@@ -5,7 +5,7 @@
 use super::Check;
 use crate::cli::doctor::demand::{self, Descriptors};
 use crate::cli::doctor::facts::{Fact, HostFacts};
-use crate::cli::doctor::finding::{Finding, Fix};
+use crate::cli::doctor::finding::{Finding, Fix, sentence};
 use crate::cli::table::count;
 use crate::config::model::Config;
 use humantime::format_duration;
@@ -113,11 +113,6 @@ fn established(facts: &HostFacts, config: &Config) -> Fact<Finding> {
         return Ok(Finding::warn(value, meaning).fix(Fix::sysctl(ESTABLISHED, USUAL_ESTABLISHED)));
     }
     Ok(Finding::ok(value, format!("{of} before a probe or a deadline: it is not forgotten.")))
-}
-
-fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// The time after one side's FIN without a packet, while the other side may still send.

@@ -1,8 +1,8 @@
 //! What this process may do: ports, addresses, files.
 
 use super::Check;
-use crate::cli::doctor::facts::{Fact, HostFacts, Occupant, Place};
-use crate::cli::doctor::finding::{Finding, Fix};
+use crate::cli::doctor::facts::{Fact, HostFacts, Occupant, Place, Unreadable};
+use crate::cli::doctor::finding::{Finding, Fix, sentence};
 use crate::config::model::{AccessLog, AdminListen, Config};
 use crate::sys::probe::Access;
 use crate::sys::rights::Capability;
@@ -12,6 +12,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check { name: "CAP_NET_BIND_SERVICE", run: net_bind_service },
     Check { name: "listener.bind", run: bind },
     Check { name: "admin.listen", run: admin_listen },
+    Check { name: "admin.token_file", run: token_file },
     Check { name: "log.access", run: access_log },
 ];
 
@@ -86,15 +87,28 @@ fn nonlocal(facts: &HostFacts, address: SocketAddr) -> Fact<bool> {
     Ok(facts.sysctls.number(name)? != 0)
 }
 
-/// The socket's file is made in its directory, and replaces a socket but nothing else. unix(7)
+/// An address has to be this host's. A Unix socket's file is made in its directory, and replaces a socket
+/// but nothing else. ip(7), unix(7)
 fn admin_listen(facts: &HostFacts, config: &Config) -> Fact<Finding> {
-    let Some(place) = &facts.admin_socket else {
-        let value = match &config.admin.listen {
-            AdminListen::Tcp(address) => address.to_string(),
-            AdminListen::Unix(path) => format!("unix:{}", path.display()),
-        };
-        return Ok(Finding::ok(value, "A loopback address: no file is needed."));
-    };
+    match (&config.admin.listen, &facts.admin_socket) {
+        (AdminListen::Tcp(address), _) => admin_address(facts, *address),
+        (AdminListen::Unix(_), Some(place)) => admin_socket(facts, place),
+        (AdminListen::Unix(path), None) => Err(Unreadable(format!("{}: was not looked at", path.display()))),
+    }
+}
+
+fn admin_address(facts: &HostFacts, address: SocketAddr) -> Fact<Finding> {
+    let ip = address.ip();
+    if !ip.is_unspecified() && !facts.is_local(ip)? && !nonlocal(facts, address)? {
+        let fix = Fix::toml_section("admin", format!("listen = \"{}\"", every_address(address)));
+        return Ok(Finding::critical(address, format!("No interface has {ip}.")).fix(fix));
+    }
+    let who =
+        if ip.is_loopback() { "Only this host reaches it." } else { "Other hosts reach it, with the token." };
+    Ok(Finding::ok(address, who))
+}
+
+fn admin_socket(facts: &HostFacts, place: &Place) -> Fact<Finding> {
     let value = format!("unix:{}", place.path.display());
     if let Some(finding) = directory_refuses(facts, &value, place, "The admin socket")? {
         return Ok(finding);
@@ -109,6 +123,26 @@ fn admin_listen(facts: &HostFacts, config: &Config) -> Fact<Finding> {
             Ok(Finding::critical(value, meaning).fix(fix))
         }
     }
+}
+
+/// Without its token, the admin server does not start; one that everybody may read is no secret. open(2)
+fn token_file(facts: &HostFacts, config: &Config) -> Fact<Finding> {
+    let (Some(path), Some(token)) = (&config.admin.token_file, &facts.token) else {
+        return Ok(Finding::ok("none", "Whoever reaches the admin server may use it."));
+    };
+    let path = path.display();
+    Ok(match token {
+        Err(why) => {
+            let line = format!("openssl rand -hex 32 | install -m 600 -o {} /dev/stdin {path}", facts.user);
+            Finding::critical(&path, format!("{}.", sentence(why))).fix(Fix::command(line))
+        }
+        Ok(mode) if mode & 0o007 != 0 => {
+            let meaning =
+                format!("Its mode is {mode:04o}, so that every user of this host may use the token.");
+            Finding::warn(&path, meaning).fix(Fix::command(format!("chmod o= {path}")))
+        }
+        Ok(mode) => Finding::ok(path, format!("It holds a token, and its mode is {mode:04o}.")),
+    })
 }
 
 /// The log is appended to, or made if it is not there. open(2)

@@ -48,6 +48,24 @@ pub(super) const PLACES: &[Row] = &[
         good: config(["admin.listen = \"unix:{dir}/admin.sock\"", "", ""]),
     },
     Row {
+        check: "admin.listen",
+        bad: config(["admin.listen = \"192.0.2.7:9900\"\nadmin.token_file = \"{dir}/token\"", "", ""]),
+        verdict: "critical",
+        good: config(["admin.listen = \"127.0.0.7:9900\"", "", ""]),
+    },
+    Row {
+        check: "admin.token_file",
+        bad: config(["admin.token_file = \"{dir}/missing\"", "", ""]),
+        verdict: "critical",
+        good: config(["admin.token_file = \"{dir}/token\"", "", ""]),
+    },
+    Row {
+        check: "admin.token_file",
+        bad: config(["admin.token_file = \"{dir}/everybodys\"", "", ""]),
+        verdict: "warn",
+        good: config(["admin.token_file = \"{dir}/token\"", "", ""]),
+    },
+    Row {
         check: "log.access",
         bad: config(["log.access = \"{dir}/missing/access.log\"", "", ""]),
         verdict: "critical",

@@ -4,8 +4,9 @@ use crate::harness::millpond;
 use crate::netns::namespace::sysctl;
 use millpond::config::load::VARIABLES;
 use serde_json::Value;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::{NamedTempFile, TempDir};
@@ -93,6 +94,11 @@ pub(super) fn doctor(scene: &Scene) -> Report {
         sysctl(name, value);
     }
     let directory = tempfile::tempdir().unwrap();
+    for (name, mode) in [("token", 0o600), ("everybodys", 0o644)] {
+        let path = directory.path().join(name);
+        fs::write(&path, "a-token-of-thirty-two-characters\n").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+    }
     let file = configuration(scene.config, directory.path());
     let doctor = millpond();
     let arguments = ["doctor", "--json", "-c"].map(Into::into).into_iter().chain([file.path().into()]);
@@ -115,7 +121,8 @@ pub(super) fn doctor(scene: &Scene) -> Report {
     Report(json, output.status.code().unwrap())
 }
 
-/// One worker unless it says otherwise, one endpoint elsewhere; `{dir}` is a directory of its own.
+/// One worker unless it says otherwise, one endpoint elsewhere; `{dir}` is a directory of its own, with
+/// two files that hold a token.
 fn configuration([top, listener, upstream]: [&str; 3], directory: &Path) -> NamedTempFile {
     let unless = |lines: &str, key: &str, line: &'static str| if lines.contains(key) { "" } else { line };
     let text = format!(

@@ -11,6 +11,10 @@ const LIMITED: [&str; 3] = ["", "limit.connections = 5000", "pool.max_idle = 100
 const FORGETFUL: [&str; 3] = ["", "protocol = \"tcp\"\nsocket.tcp_keepalive = \"off\"", ""];
 const PRIVILEGED: [&str; 3] = ["", "bind = [\"0.0.0.0:8080\", \"0.0.0.0:80\"]", ""];
 
+const UNIX: [&str; 3] = ["admin.listen = \"unix:/run/millpond/admin.sock\"", "", ""];
+const OPEN: [&str; 3] =
+    ["admin.listen = \"198.51.100.1:9900\"\nadmin.token_file = \"/etc/millpond/token\"", "", ""];
+
 fn denied(why: &str) -> Access {
     Access::Denied(why.to_owned())
 }
@@ -285,38 +289,68 @@ pub(super) const CASES: &[Case] = &[
         &["bind = [\"127.0.0.1:8080\", \"0.0.0.0:8080\"]"],
     ),
     good("admin.listen", DEFAULTS, |_| {}, "127.0.0.1:9900"),
+    good("admin.listen", UNIX, |h| h.admin_socket = admin_socket(|_| {}), "/run/millpond may be written to"),
     good(
         "admin.listen",
-        DEFAULTS,
-        |h| h.admin_socket = admin_socket(|_| {}),
-        "/run/millpond may be written to",
-    ),
-    good(
-        "admin.listen",
-        DEFAULTS,
+        UNIX,
         |h| h.admin_socket = admin_socket(|p| p.occupant = Ok(Occupant::Socket)),
         "may be",
     ),
     critical(
         "admin.listen",
-        DEFAULTS,
+        UNIX,
         |h| h.admin_socket = admin_socket(|p| p.directory = Ok(Access::Missing)),
         "there is no directory /run/millpond",
         &["RuntimeDirectory=millpond"],
     ),
     critical(
         "admin.listen",
-        DEFAULTS,
+        UNIX,
         |h| h.admin_socket = admin_socket(|p| p.directory = Ok(denied("Permission denied"))),
         "cannot be made in /run/millpond: Permission denied",
         &["chown 999 /run/millpond"],
     ),
     critical(
         "admin.listen",
-        DEFAULTS,
+        UNIX,
         |h| h.admin_socket = admin_socket(|p| p.occupant = Ok(Occupant::Other)),
         "no socket, and in the way",
         &["listen = \"unix:/run/millpond/admin.sock.sock\""],
+    ),
+    good("admin.listen", OPEN, |_| {}, "Other hosts reach it"),
+    good(
+        "admin.listen",
+        ["admin.listen = \"0.0.0.0:9900\"\nadmin.token_file = \"/t\"", "", ""],
+        |_| {},
+        "0.0.0.0",
+    ),
+    critical(
+        "admin.listen",
+        ["admin.listen = \"192.0.2.2:9900\"\nadmin.token_file = \"/t\"", "", ""],
+        |_| {},
+        "No interface has 192.0.2.2",
+        &["listen = \"0.0.0.0:9900\""],
+    ),
+    good("admin.token_file", DEFAULTS, |_| {}, "none"),
+    good(
+        "admin.token_file",
+        OPEN,
+        |h| h.token = Some(Ok(0o640)),
+        "/etc/millpond/token It holds a token, and its mode is 0640",
+    ),
+    warn(
+        "admin.token_file",
+        OPEN,
+        |h| h.token = Some(Ok(0o644)),
+        "every user of this host",
+        &["chmod o= /etc/millpond/token"],
+    ),
+    critical(
+        "admin.token_file",
+        OPEN,
+        |h| h.token = Some(Err("the token file /etc/millpond/token cannot be read: gone".into())),
+        "The token file /etc/millpond/token cannot be read: gone.",
+        &["openssl rand -hex 32 | install -m 600 -o 999 /dev/stdin /etc/millpond/token"],
     ),
     good("log.access", DEFAULTS, |_| {}, "off"),
     good("log.access", DEFAULTS, |h| h.access_log = access_log(|_| {}), "will be made in /var/log/millpond"),
