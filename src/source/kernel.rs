@@ -79,12 +79,13 @@ impl PortSettings {
         ports + (u32::from(*range.end()) + 1).saturating_sub(next)
     }
 
-    /// What the kernel makes of a configured range: either end counts only if it lies within
-    /// ip_local_port_range (inet_sk_get_local_port_range, net/ipv4/inet_connection_sock.c).
+    /// What the kernel makes of a configured range on this host; all of the host's where a socket can
+    /// have none of its own.
     pub fn narrowed(&self, configured: &RangeInclusive<u16>) -> RangeInclusive<u16> {
-        let counts = |port: &u16| self.range_by_socket && self.range.contains(port);
-        let within = |port: &u16, otherwise: &u16| if counts(port) { *port } else { *otherwise };
-        within(configured.start(), self.range.start())..=within(configured.end(), self.range.end())
+        match self.range_by_socket {
+            true => narrowed(configured, &self.range),
+            false => self.range.clone(),
+        }
     }
 
     /// How long a TIME_WAIT between these addresses holds its port (tcp_twsk_unique,
@@ -97,6 +98,13 @@ impl PortSettings {
             false => Hold::TO_THE_END,
         }
     }
+}
+
+/// What the kernel makes of a configured range: either end counts only if it lies within `host`'s,
+/// ip_local_port_range (inet_sk_get_local_port_range, net/ipv4/inet_connection_sock.c).
+pub fn narrowed(configured: &RangeInclusive<u16>, host: &RangeInclusive<u16>) -> RangeInclusive<u16> {
+    let within = |port: &u16, otherwise: &u16| if host.contains(port) { *port } else { *otherwise };
+    within(configured.start(), host.start())..=within(configured.end(), host.end())
 }
 
 #[cfg(test)]

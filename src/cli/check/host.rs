@@ -5,6 +5,7 @@ use crate::budget::Budget;
 use crate::cli::table::count;
 use crate::config::load::{Element, Loaded};
 use crate::config::model::{Backlog, Config, Listener, Source, Upstream};
+use crate::source::kernel::narrowed;
 use crate::supervisor::fixed_descriptors;
 use crate::sys::limits;
 use std::ops::RangeInclusive;
@@ -67,13 +68,6 @@ fn ports(loaded: &mut Loaded, element: Element, source: &Source, host: &Host) {
         let fix = format!("write a range within \"{}\", or set the former to hold this one", range(local));
         loaded.warn(element, "source.ports", message, fix);
     }
-}
-
-/// What the kernel makes of a range: either end counts only where it lies within that of the host
-/// (`inet_sk_get_local_port_range` in `net/ipv4/inet_connection_sock.c`).
-fn narrowed(configured: &RangeInclusive<u16>, local: &RangeInclusive<u16>) -> RangeInclusive<u16> {
-    let within = |port: &u16, otherwise: &u16| if local.contains(port) { *port } else { *otherwise };
-    within(configured.start(), local.start())..=within(configured.end(), local.end())
 }
 
 /// Connections to one endpoint that the pool may hold, against the ports for them.
