@@ -3,10 +3,13 @@
 //! Shows every TCP socket of the network namespace, whoever owns it, and needs no privilege. A dump
 //! is not one instant: a socket that changes its state meanwhile may appear twice or not at all.
 
+mod program;
 mod state;
 pub mod wire;
 
+pub use program::Program;
 pub use state::{TcpState, TcpStates};
+pub use wire::Attributes;
 
 use socket2::{Domain, Protocol, Type};
 use std::io::{self, Read, Write};
@@ -35,6 +38,8 @@ pub struct Socket {
     pub local: SocketAddr,
     /// The peer's address, likewise; unspecified with port 0 where there is no peer.
     pub remote: SocketAddr,
+    /// When the kernel forgets a socket that nobody owns any more: in TIME_WAIT, or in FIN_WAIT2.
+    pub ends_in: Option<Duration>,
     /// Bytes received and not read; in LISTEN: connections that wait for accept(2).
     pub rqueue: u32,
     /// Bytes written and not acknowledged; in LISTEN: the backlog in force.
@@ -43,6 +48,18 @@ pub struct Socket {
     pub inode: u32,
     /// The user who made the socket; 0 where there is no inode.
     pub uid: u32,
+}
+
+/// What is told of each socket beside [`Socket`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Detail {
+    /// Nothing.
+    #[default]
+    None,
+    /// [`Attributes::info`].
+    Info,
+    /// [`Attributes::drops`].
+    Drops,
 }
 
 /// Which sockets to list. The kernel sorts them out, so that few cost little to receive.
@@ -99,10 +116,23 @@ pub fn visit(filter: &Filter, mut each: impl FnMut(Socket)) -> io::Result<()> {
     [Family::V4, Family::V6].into_iter().try_for_each(|family| visit_family(family, filter, &mut each))
 }
 
-/// The same for the sockets of one family. The kernel looks at every socket it has for each family.
-pub fn visit_family(family: Family, filter: &Filter, each: impl FnMut(Socket)) -> io::Result<()> {
+/// The same for the sockets of one family. The kernel looks at every socket it has for each family, but at
+/// no connection where nothing but [`TcpState::Listen`] is asked for.
+pub fn visit_family(family: Family, filter: &Filter, mut each: impl FnMut(Socket)) -> io::Result<()> {
+    visit_detailed(family, filter, None, Detail::None, |socket, _| each(socket))
+}
+
+/// The same, only for sockets with the ports of the program where there is one, and with details.
+pub fn visit_detailed(
+    family: Family,
+    filter: &Filter,
+    program: Option<&Program>,
+    detail: Detail,
+    each: impl FnMut(Socket, Attributes<'_>),
+) -> io::Result<()> {
     const SEQUENCE: u32 = 1;
-    Netlink::open()?.dump(&wire::request(family, filter, SEQUENCE), SEQUENCE, each)
+    let request = wire::request(family, filter, program, detail, SEQUENCE);
+    Netlink::open()?.dump(&request, SEQUENCE, each)
 }
 
 /// A netlink socket and the buffer for its answers.
@@ -126,7 +156,12 @@ impl Netlink {
         Ok(Self { socket, buffer: vec![0; Self::LARGEST_DATAGRAM] })
     }
 
-    fn dump(&mut self, request: &[u8], sequence: u32, mut each: impl FnMut(Socket)) -> io::Result<()> {
+    fn dump(
+        &mut self,
+        request: &[u8],
+        sequence: u32,
+        mut each: impl FnMut(Socket, Attributes<'_>),
+    ) -> io::Result<()> {
         self.socket.write_all(request).map_err(|e| failed("send", &e))?;
         loop {
             let length = match self.socket.read(&mut self.buffer) {
@@ -135,7 +170,7 @@ impl Netlink {
             };
             for message in wire::messages(&self.buffer[..length], sequence) {
                 match message.map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))? {
-                    Message::Socket(socket) => each(socket),
+                    Message::Socket(socket, attributes) => each(socket, attributes),
                     Message::Done => return Ok(()),
                     Message::Error(errno) => {
                         return Err(failed("dump", &io::Error::from_raw_os_error(errno)));
@@ -223,6 +258,9 @@ mod tests {
         // The kernel keeps no TIME_WAIT where tcp_max_tw_buckets of them exist on the host already.
         let left = until(address, peer, |found| found.iter().all(|s| s.state == TimeWait));
         assert!(left.iter().all(|s| (s.local, s.inode) == (address, 0)), "{left:?}");
+        // TCP_TIMEWAIT_LEN in include/net/tcp.h.
+        let within = Duration::from_secs(50)..=Duration::from_secs(61);
+        assert!(left.iter().all(|s| s.ends_in.is_some_and(|left| within.contains(&left))), "{left:?}");
     }
 
     #[test]
@@ -260,6 +298,53 @@ mod tests {
             assert_eq!(listed.iter().filter(ours).collect::<Vec<_>>(), expected, "{filter:?}");
         }
         drop(client);
+    }
+
+    #[test]
+    fn the_kernel_runs_our_programs_and_tells_what_tcp_knows() {
+        let listeners: Vec<_> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let addresses: Vec<_> = listeners.iter().map(|l| l.local_addr().unwrap()).collect();
+        let clients: Vec<_> = addresses.iter().map(|to| TcpStream::connect(to).unwrap()).collect();
+        let _servers: Vec<_> = listeners.iter().map(|l| l.accept().unwrap()).collect();
+        let port = |place: usize| [addresses[place].port()].into();
+        let program = Program::any_of(&port(0), &port(1));
+        let mut seen = Vec::new();
+        let filter = Filter::states(TcpStates::of(&[TcpState::Established]));
+        visit_detailed(Family::V4, &filter, Some(&program), Detail::Info, |socket, attributes| {
+            seen.push((socket.local, socket.remote, attributes.info()));
+        })
+        .unwrap();
+        for (at, client) in clients.iter().enumerate() {
+            let (near, far) = (addresses[at], client.local_addr().unwrap());
+            let is_seen = |local, remote| seen.iter().any(|(l, r, _)| (*l, *r) == (local, remote));
+            assert_eq!((is_seen(near, far), is_seen(far, near)), (at == 0, at == 1), "{at}");
+        }
+        assert!(seen.iter().all(|(.., info)| info.is_some_and(|info| info.state == TcpState::Established)));
+    }
+
+    #[test]
+    fn a_listening_socket_tells_what_it_has_dropped() {
+        let listener = crate::sys::sockopt::tcp_socket("127.0.0.1:0".parse().unwrap()).unwrap();
+        listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+        listener.listen(0).unwrap();
+        let address = listener.local_addr().unwrap().as_socket().unwrap();
+        let dropped = || {
+            let mut drops = None;
+            let filter = Filter {
+                local_port: Some(address.port()),
+                ..Filter::states(TcpStates::of(&[TcpState::Listen]))
+            };
+            visit_detailed(Family::V4, &filter, None, Detail::Drops, |_, attributes| {
+                drops = attributes.drops();
+            })
+            .unwrap();
+            drops
+        };
+        assert_eq!(dropped(), Some(0));
+        // One is in the queue, which is full with it.
+        let _waits = TcpStream::connect(address).unwrap();
+        assert!(TcpStream::connect_timeout(&address, Duration::from_millis(50)).is_err());
+        assert!(dropped().is_some_and(|drops| drops > 0), "{:?}", dropped());
     }
 
     #[test]

@@ -53,7 +53,7 @@ impl TcpInfo {
     }
 
     /// Reads the kernel's answer, whose numbers are in this machine's byte order.
-    fn parse(answer: &[u8]) -> Option<Self> {
+    pub(super) fn parse(answer: &[u8]) -> Option<Self> {
         let u32_at = |at| answer.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes);
         let u64_at = |at| answer.get(at..at + 8)?.try_into().ok().map(u64::from_ne_bytes);
         let millis_at = |at| u32_at(at).map(|ms: u32| Duration::from_millis(ms.into()));

@@ -95,6 +95,7 @@ mod tests {
             rqueue: 0,
             wqueue: 128,
             inode: 7,
+            ends_in: None,
             uid: 33,
         }
     }

@@ -21,6 +21,7 @@ fn socket(local: &str, remote: &str) -> Socket {
         rqueue: FIN,
         wqueue: 0,
         inode: 7,
+        ends_in: None,
         uid: 0,
     }
 }
