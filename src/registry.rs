@@ -11,27 +11,38 @@ use crate::source::level::Level;
 use crate::source::ports::SourcePorts;
 use crate::upstream::health::Health;
 use crate::upstream::idle_learning::SharedIdleLearning;
+use arc_swap::ArcSwap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime};
 
-/// Everything that runs.
+/// Everything that is known, for the whole life of the process.
 #[derive(Debug)]
 pub struct Registry {
-    /// One entry for each address of each listener.
-    pub listeners: Vec<Arc<ListenerState>>,
-    /// In the order of the configuration.
-    pub upstreams: Vec<Arc<UpstreamState>>,
+    running: ArcSwap<Running>,
     /// Descriptors.
     pub budget: Arc<Budget>,
     /// Sockets whose peer has closed and that we have not.
     pub close_wait: CloseWait,
     /// When the process began to serve.
     pub started: Instant,
-    /// The same by the wall clock.
-    pub started_at: SystemTime,
     /// Set once, when the drain begins.
     pub draining: AtomicBool,
+}
+
+/// What runs with one configuration. A reload replaces it as a whole; what it keeps is in both.
+#[derive(Debug)]
+pub struct Running {
+    /// 1 for the configuration that the process was started with, one more for each reload.
+    pub generation: u64,
+    /// When this configuration began to run.
+    pub loaded_at: SystemTime,
+    /// The configuration.
+    pub config: Arc<model::Config>,
+    /// One entry for each address of each listener.
+    pub listeners: Vec<Arc<ListenerState>>,
+    /// In the order of the configuration.
+    pub upstreams: Vec<Arc<UpstreamState>>,
 }
 
 /// One address of one listener.
@@ -199,7 +210,30 @@ impl EndpointState {
     }
 }
 
+impl Running {
+    /// The endpoints of all upstreams.
+    pub fn endpoints(&self) -> impl Iterator<Item = &Arc<EndpointState>> {
+        self.upstreams.iter().flat_map(|upstream| &upstream.endpoints)
+    }
+}
+
 impl Registry {
+    /// What is known when this begins to run.
+    pub fn new(running: Running, budget: Arc<Budget>) -> Self {
+        Self {
+            running: ArcSwap::from_pointee(running),
+            budget,
+            close_wait: CloseWait::default(),
+            started: Instant::now(),
+            draining: AtomicBool::new(false),
+        }
+    }
+
+    /// What runs now. Whoever looks twice may see two generations: take it once, and read from that.
+    pub fn running(&self) -> Arc<Running> {
+        self.running.load_full()
+    }
+
     /// Whether the drain has begun.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Relaxed)

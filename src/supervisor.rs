@@ -11,7 +11,7 @@ use crate::listener::bind::{self, BindError, Bound};
 use crate::observe::access_log::AccessLog;
 use crate::observe::census::Census;
 use crate::pool::handover::Handover;
-use crate::registry::{EndpointState, ListenerState, Registry, UpstreamState};
+use crate::registry::{EndpointState, ListenerState, Registry, Running, UpstreamState};
 use crate::sys::limits;
 use crate::upstream::group::Shared;
 use crate::upstream::health::Health;
@@ -19,10 +19,10 @@ use crate::worker;
 use sources::Sources;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 
 /// A handle to the running proxy, which runs on threads of its own.
@@ -86,15 +86,16 @@ impl Supervisor {
         let socket = admin::bind(&config.admin).map_err(StartError::Admin)?;
         let access_log = AccessLog::open(&config.log).map_err(StartError::AccessLog)?;
         let budget = Arc::new(Budget::new(nofile(), fixed_descriptors(&config)));
-        let (registry, sockets) = registry(&config, bound, budget);
-        let registry = Arc::new(registry);
-        let upstreams = shared(&registry, config.runtime.workers);
+        let config = Arc::new(config);
+        let (running, sockets) = running(&config, bound);
+        let upstreams = shared(&running, config.runtime.workers);
+        let registry = Arc::new(Registry::new(running, budget));
         let tokens = Tokens::new(&registry);
         let admin_address = socket.address();
         let (workers, commands) = start_workers(&registry, sockets, &upstreams, access_log.clone(), &tokens)?;
         let census =
             Census::start(Arc::clone(&registry), commands).map_err(|error| tokens.stopped_for(error))?;
-        let control = start_control(config, socket, &registry, access_log, &tokens)?;
+        let control = start_control(&config, socket, &registry, access_log, &tokens)?;
         let threads = Arc::new(Mutex::new(Some(Threads { workers, census, control })));
         Ok(Self { registry, admin_address, tokens, threads })
     }
@@ -186,7 +187,7 @@ pub fn fixed_descriptors(config: &Config) -> usize {
 
 type Sockets = Vec<(Arc<ListenerState>, Vec<std::net::TcpListener>)>;
 
-fn registry(config: &Config, bound: Vec<Bound>, budget: Arc<Budget>) -> (Registry, Sockets) {
+fn running(config: &Arc<Config>, bound: Vec<Bound>) -> (Running, Sockets) {
     let workers = config.runtime.workers;
     let mut sockets = Sockets::new();
     for bound in bound {
@@ -211,24 +212,22 @@ fn registry(config: &Config, bound: Vec<Bound>, budget: Arc<Budget>) -> (Registr
             config: Arc::clone(config),
         })
     });
-    let registry = Registry {
+    let running = Running {
+        generation: 1,
+        loaded_at: SystemTime::now(),
+        config: Arc::clone(config),
         listeners: sockets.iter().map(|(state, _)| Arc::clone(state)).collect(),
         upstreams: upstreams.collect(),
-        budget,
-        close_wait: Default::default(),
-        started: Instant::now(),
-        started_at: SystemTime::now(),
-        draining: AtomicBool::new(false),
     };
-    (registry, sockets)
+    (running, sockets)
 }
 
-fn shared(registry: &Registry, workers: usize) -> Vec<Arc<Shared>> {
+fn shared(running: &Running, workers: usize) -> Vec<Arc<Shared>> {
     let share = |state: &Arc<UpstreamState>| {
         let handovers = state.endpoints.iter().map(|_| Arc::new(Handover::new(workers)));
         Arc::new(Shared { state: Arc::clone(state), handovers: handovers.collect() })
     };
-    registry.upstreams.iter().map(share).collect()
+    running.upstreams.iter().map(share).collect()
 }
 
 type Workers = Vec<JoinHandle<io::Result<usize>>>;
@@ -289,7 +288,7 @@ fn abandon(threads: Workers, tokens: &Tokens, error: io::Error) -> StartError {
 
 /// Starts the thread of the admin server, which also ends an overlong drain.
 fn start_control(
-    config: Config,
+    config: &Config,
     socket: AdminSocket,
     registry: &Arc<Registry>,
     access_log: Option<AccessLog>,
@@ -299,7 +298,6 @@ fn start_control(
     let drain = tokens.clone();
     let state = Arc::new(AdminState {
         registry: Arc::clone(registry),
-        config: Arc::new(config),
         access_log,
         drain: Box::new(move || drain.begin_drain()),
     });

@@ -27,7 +27,6 @@ pub use bind::{AdminSocket, BindError, bind};
 pub use server::serve;
 pub use token::{Token, TokenError};
 
-use crate::config::model::Config;
 use crate::observe::access_log::AccessLog;
 use crate::registry::Registry;
 use std::fmt;
@@ -37,8 +36,6 @@ use std::sync::Arc;
 pub struct AdminState {
     /// The counters.
     pub registry: Arc<Registry>,
-    /// The running configuration.
-    pub config: Arc<Config>,
     /// The access log, for its lost lines.
     pub access_log: Option<AccessLog>,
     /// Begins the drain; called once for each `POST /drain`.

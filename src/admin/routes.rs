@@ -84,7 +84,7 @@ fn route<B>(request: &Request<B>, visitor: &Visitor, site: &Site) -> Reply {
         "/events" => for_get(request, || stream(request, visitor, site)),
         "/history" => for_get(request, || history(request, site)),
         "/metrics" => for_get(request, || metrics(state)),
-        "/config" => for_get(request, || json(&config_view::json(&state.config))),
+        "/config" => for_get(request, || json(&config_view::json(&state.registry.running().config))),
         "/livez" => for_get(request, || text(StatusCode::OK, "ok\n")),
         "/readyz" => for_get(request, || readiness(state)),
         "/drain" => match *request.method() {

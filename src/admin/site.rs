@@ -94,12 +94,7 @@ mod tests {
 
     #[test]
     fn nothing_is_looked_at_for_nobody() {
-        let state = AdminState {
-            registry: fixture::registry(),
-            config: fixture::config().into(),
-            access_log: None,
-            drain: Box::new(|| {}),
-        };
+        let state = AdminState { registry: fixture::registry(), access_log: None, drain: Box::new(|| {}) };
         let site = Site::new(state.into(), None, CancellationToken::new());
         let samples =
             || serde_json::to_value(site.history().after(0)).unwrap()["times_ms"].as_array().unwrap().len();

@@ -39,7 +39,7 @@ pub(super) fn demo(args: &DemoArgs, out: &mut dyn Write) -> anyhow::Result<u8> {
     let supervisor = Supervisor::start(configuration(origin)?)?;
     signals.drain_with(supervisor.clone()).context("signals cannot be handled")?;
     let registry = supervisor.registry().clone();
-    let proxy = registry.listeners.first().context("the proxy has no listener")?.address.0;
+    let proxy = registry.running().listeners.first().context("the proxy has no listener")?.address.0;
 
     writeln!(out, "millpond at {proxy} in front of an origin at {origin}; sending requests\n")?;
     out.flush()?;
@@ -93,9 +93,9 @@ fn measure(registry: &Registry, proxy: SocketAddr, origin: SocketAddr) -> anyhow
 
 /// What the proxy has done for its upstream connections so far.
 fn opened(registry: &Registry) -> Opened {
-    let endpoints = || registry.upstreams.iter().flat_map(|upstream| &upstream.endpoints);
+    let running = registry.running();
     Opened {
-        opened: endpoints().map(|endpoint| endpoint.total(|w| &w.opened_total)).sum(),
-        reused: endpoints().map(|endpoint| endpoint.total(|w| &w.reused_total)).sum(),
+        opened: running.endpoints().map(|endpoint| endpoint.total(|w| &w.opened_total)).sum(),
+        reused: running.endpoints().map(|endpoint| endpoint.total(|w| &w.reused_total)).sum(),
     }
 }

@@ -52,8 +52,9 @@ fn announce(supervisor: &Supervisor, admin: &AdminListen) {
     let registry = supervisor.registry();
     let (nofile, sockets) = (registry.budget.nofile(), registry.budget.limit());
     tracing::info!(nofile, sockets, "descriptors: RLIMIT_NOFILE, and what clients and endpoints share of it");
-    for listener in &registry.listeners {
-        let upstream = registry.upstreams.get(listener.config.upstream);
+    let running = registry.running();
+    for listener in &running.listeners {
+        let upstream = running.upstreams.get(listener.config.upstream);
         tracing::info!(
             listener = listener.config.name,
             address = %listener.address,

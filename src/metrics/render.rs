@@ -5,7 +5,7 @@ use super::counters::{Counter, DURATION_BUCKETS_US, EndpointCounters, ListenerCo
 use super::host::Host;
 use super::names::{self, Metric};
 use crate::reason::{CloseReason, DiscardReason, RejectReason};
-use crate::registry::{EndpointState, ListenerState, Registry};
+use crate::registry::{EndpointState, ListenerState, Registry, Running};
 use crate::source::ports::Figures;
 use std::fmt::{Display, Write};
 use std::sync::Arc;
@@ -20,10 +20,11 @@ pub fn render(registry: &Registry, host: &Host, access_log_lost: Option<u64>) ->
     let mut text = Text { out: String::with_capacity(16 * 1024) };
     process(&mut text, registry, host, access_log_lost);
     kernel(&mut text, host);
-    let listeners = by_name(&registry.listeners);
+    let running = registry.running();
+    let listeners = by_name(&running.listeners);
     client_side(&mut text, &listeners);
     client_reasons(&mut text, &listeners);
-    let endpoints = endpoints(registry);
+    let endpoints = endpoints(&running);
     connections(&mut text, &endpoints);
     upstream_side(&mut text, &endpoints);
     source_ports(&mut text, &endpoints);
@@ -57,9 +58,9 @@ struct Endpoint<'a> {
     state: &'a EndpointState,
 }
 
-fn endpoints(registry: &Registry) -> Vec<Endpoint<'_>> {
+fn endpoints(running: &Running) -> Vec<Endpoint<'_>> {
     let now = Instant::now();
-    let all = registry.upstreams.iter().flat_map(|upstream| {
+    let all = running.upstreams.iter().flat_map(|upstream| {
         upstream.endpoints.iter().enumerate().map(|(index, state)| Endpoint {
             upstream: &upstream.config.name,
             address: state.address.to_string(),

@@ -10,7 +10,7 @@ mod ports;
 use super::reaper::{Places, Reaper, Verdict};
 use crate::addr::Ends;
 use crate::command::{Command, Holding, Sender, Suspect};
-use crate::registry::Registry;
+use crate::registry::{Registry, Running};
 use crate::sys::limits;
 use crate::sys::sock_diag::{self, Filter, TcpState, TcpStates};
 use std::io;
@@ -69,6 +69,7 @@ impl Drop for Census {
 pub(crate) struct Taker {
     registry: Arc<Registry>,
     workers: Vec<Sender>,
+    running: Arc<Running>,
     places: Places,
     reaper: Reaper,
     /// Whether the last census failed, so that this is said once.
@@ -77,12 +78,23 @@ pub(crate) struct Taker {
 
 impl Taker {
     pub(crate) fn new(registry: Arc<Registry>, workers: Vec<Sender>) -> Self {
-        let places = Places::of(&registry);
-        Self { registry, workers, places, reaper: Reaper::default(), failed: [false; 2] }
+        let running = registry.running();
+        let places = Places::of(&running);
+        Self { registry, workers, running, places, reaper: Reaper::default(), failed: [false; 2] }
+    }
+
+    /// Looks where our sockets are to be found after a reload.
+    fn follow(&mut self) {
+        let running = self.registry.running();
+        if !Arc::ptr_eq(&running, &self.running) {
+            self.places = Places::of(&running);
+            self.running = running;
+        }
     }
 
     /// Takes one census, at `now`.
     pub(crate) fn take(&mut self, now: Instant) {
+        self.follow();
         let counted = self.count_close_wait(now);
         self.report(0, "CLOSE_WAIT", counted.as_ref().err());
         match counted {
@@ -92,7 +104,7 @@ impl Taker {
             }
             Err(error) => self.registry.close_wait.failed(error.to_string()),
         }
-        let counted = ports::count(&self.registry, now);
+        let counted = ports::count(&self.running, now);
         self.report(1, "ports", counted.as_ref().err());
     }
 

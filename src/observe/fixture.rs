@@ -6,14 +6,14 @@ use crate::config::model::{self, Config};
 use crate::metrics::close_wait::{CloseWait, Stuck};
 use crate::metrics::counters::{EndpointCounters, ListenerCounters};
 use crate::reason::{CloseReason, DiscardReason, RejectReason};
-use crate::registry::{EndpointState, ListenerState, Registry, UpstreamState};
+use crate::registry::{EndpointState, ListenerState, Registry, Running, UpstreamState};
 use crate::source::kernel::PortSettings;
 use crate::source::ledger::Ledger;
 use crate::source::ports::{KernelPorts, Route, SourcePorts};
 use crate::upstream::health::Health;
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
+use std::sync::atomic::{AtomicU32, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -46,22 +46,22 @@ pub(crate) fn registry() -> Arc<Registry> {
 pub(crate) fn registry_of(config: &Config) -> Arc<Registry> {
     let budget = Budget::new(20_000, 10);
     (0..3).for_each(|_| assert!(budget.take_client() && budget.take_upstream()));
-    let registry = Registry {
+    let running = Running {
+        generation: 1,
+        loaded_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000),
+        config: Arc::new(config.clone()),
         listeners: config.listeners.iter().flat_map(listener_states).collect(),
         upstreams: config.upstreams.iter().map(upstream_state).collect(),
-        budget: Arc::new(budget),
-        close_wait: close_wait(),
-        started: Instant::now(),
-        started_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000),
-        draining: AtomicBool::new(false),
     };
-    if let [first, second, ..] = &registry.listeners[..] {
+    if let [first, second, ..] = &running.listeners[..] {
         count_clients(&first.workers, 1000);
         second.workers[0].requests_total.add(10);
     }
-    let first = &registry.upstreams[0].endpoints[0];
+    let first = &running.upstreams[0].endpoints[0];
     count_connections(&first.workers);
     first.sources[0].note_census(KernelPorts { open: 3, time_wait: 0 }, Instant::now());
+    let mut registry = Registry::new(running, Arc::new(budget));
+    registry.close_wait = close_wait();
     Arc::new(registry)
 }
 

@@ -8,7 +8,7 @@
 use crate::addr::{Ends, plain};
 use crate::command::{Holding, Peer, Suspect};
 use crate::metrics::close_wait::Stuck;
-use crate::registry::Registry;
+use crate::registry::Running;
 use crate::sys::sock_diag::{Family, Socket};
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
@@ -38,11 +38,11 @@ pub struct Places {
 
 impl Places {
     /// The addresses of all listeners and endpoints.
-    pub fn of(registry: &Registry) -> Self {
-        let listeners = registry.listeners.iter();
+    pub fn of(running: &Running) -> Self {
+        let listeners = running.listeners.iter();
         let listeners = listeners.map(|l| (plain(l.address.0), l.config.timeout.half_close)).collect();
         let mut endpoints: HashMap<SocketAddr, Duration> = HashMap::new();
-        for upstream in &registry.upstreams {
+        for upstream in &running.upstreams {
             let deadline = upstream.config.timeout.half_close;
             for endpoint in &upstream.endpoints {
                 let longest = endpoints.entry(plain(endpoint.address.0)).or_default();

@@ -86,8 +86,8 @@ pub(super) async fn follow(registry: Arc<Registry>) {
         tokio::time::sleep(LOOK).await;
         let found = settings(&ignored);
         let has_changed = found != known;
-        let upstreams = registry.upstreams.iter();
-        for source in upstreams.flat_map(|upstream| &upstream.endpoints).flat_map(|e| &e.sources) {
+        let running = registry.running();
+        for source in running.endpoints().flat_map(|endpoint| &endpoint.sources) {
             follow_route(source);
             if has_changed {
                 source.note_settings(&found, Instant::now());

@@ -155,7 +155,8 @@ fn an_endpoint_that_fails_is_left_out_until_it_is_back() {
     let (refusing, origin) = (Refusing::new(), Origin::saying("other"));
     let setup = Setup::http([refusing.address(), origin.address()]).upstream("balance = \"round_robin\"");
     let proxy = setup.upstream(SHORT_TRIAL).start();
-    let health = &proxy.registry().upstreams[0].health;
+    let upstream = &proxy.upstream(0);
+    let health = &upstream.health;
     let mut client = Client::connect(proxy.address());
     let start = Instant::now();
     (0..20).for_each(|_| assert_eq!(client.get("/").text(), "other"));
@@ -199,5 +200,5 @@ fn a_broken_exchange_is_no_mark_against_the_endpoint() {
     let proxy = Setup::http([origin.address()]).upstream("passive.failures = 1").start();
     let mut client = Client::connect(proxy.address());
     (0..5).for_each(|_| assert_eq!(client.get("/").status(), 502));
-    assert!(proxy.registry().upstreams[0].health.is_up(0));
+    assert!(proxy.upstream(0).health.is_up(0));
 }

@@ -40,7 +40,6 @@ impl Running {
         let (counted, draining) = (drains.clone(), registry.clone());
         let state = AdminState {
             registry,
-            config: config.into(),
             access_log: None,
             drain: Box::new(move || {
                 counted.fetch_add(1, SeqCst);

@@ -182,7 +182,7 @@ fn an_endpoint_that_is_left_out_is_not_up() {
     upstream.passive.failures = 1;
     config.upstreams = vec![upstream.into()];
     let registry = fixture::registry_of(&config);
-    registry.upstreams[0].health.failed(1, Instant::now());
+    registry.running().upstreams[0].health.failed(1, Instant::now());
     let (_, samples) = parse(&render(&registry, &host(), None));
     let up =
         |endpoint| value(&samples, "millpond_endpoint_up", &[("upstream", "app"), ("endpoint", endpoint)]);

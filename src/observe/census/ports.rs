@@ -1,7 +1,7 @@
 //! Which local ports towards the endpoints the kernel holds, whoever holds them.
 
 use crate::addr::plain;
-use crate::registry::{EndpointState, Registry};
+use crate::registry::{EndpointState, Running};
 use crate::source::ports::{KernelPorts, SourcePorts};
 use crate::sys::sock_diag::{self, Family, Filter, Socket, TcpState, TcpStates};
 use std::collections::{BTreeSet, HashMap};
@@ -32,10 +32,9 @@ const HOLDING: TcpStates = TcpStates::of(&[
 type Held = HashMap<SocketAddr, HashMap<IpAddr, KernelPorts>>;
 
 /// Counts, and tells the budget of every source that has been dialled from. `now` is before the count.
-pub(super) fn count(registry: &Registry, now: Instant) -> io::Result<()> {
-    let endpoints = registry.upstreams.iter().flat_map(|upstream| &upstream.endpoints);
-    let sources: Vec<&Arc<SourcePorts>> =
-        endpoints.filter(|endpoint| was_dialled(endpoint)).flat_map(|endpoint| &endpoint.sources).collect();
+pub(super) fn count(running: &Running, now: Instant) -> io::Result<()> {
+    let dialled = running.endpoints().filter(|endpoint| was_dialled(endpoint));
+    let sources: Vec<&Arc<SourcePorts>> = dialled.flat_map(|endpoint| &endpoint.sources).collect();
     if sources.is_empty() {
         return Ok(());
     }

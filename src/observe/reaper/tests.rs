@@ -35,7 +35,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let places = Places::of(&fixture::registry());
+        let places = Places::of(&fixture::registry().running());
         Self { places, reaper: Reaper::default(), start: Instant::now() }
     }
 
@@ -184,7 +184,7 @@ fn a_listener_of_its_own_comes_before_a_wildcard() {
         let listener = std::sync::Arc::make_mut(listener);
         (listener.bind, listener.timeout.half_close) = (vec![address(bind)], half_close);
     }
-    let places = Places::of(&fixture::registry_of(&config));
+    let places = Places::of(&fixture::registry_of(&config).running());
     let found = |local| places.find(&socket(local, "192.0.2.1:5"));
     assert_eq!(found("127.0.0.1:80"), Some((Peer::Client, S(20))));
     assert_eq!(found("198.51.100.1:80"), Some((Peer::Client, S(10))));
@@ -196,7 +196,7 @@ fn a_listener_of_its_own_comes_before_a_wildcard() {
 fn a_wildcard_is_for_sockets_of_its_family() {
     let mut config = fixture::config();
     std::sync::Arc::make_mut(&mut config.listeners[0]).bind = vec![address("[::]:80")];
-    let places = Places::of(&fixture::registry_of(&config));
+    let places = Places::of(&fixture::registry_of(&config).running());
     let v4_over_v6 = Socket { family: Family::V6, ..socket("192.0.2.9:80", "192.0.2.1:5") };
     let v6 = Socket { family: Family::V6, ..socket("[2001:db8::1]:80", "[2001:db8::2]:5") };
     let v4 = socket("192.0.2.9:80", "192.0.2.1:5");
@@ -211,7 +211,7 @@ fn an_endpoint_of_two_upstreams_has_the_longer_deadline() {
     let mut other = fixture::upstream("other", &[3000]);
     other.timeout.half_close = S(90);
     config.upstreams.push(other.into());
-    let places = Places::of(&fixture::registry_of(&config));
+    let places = Places::of(&fixture::registry_of(&config).running());
     assert_eq!(places.find(&socket("127.0.0.1:5", ENDPOINT)), Some((Peer::Endpoint, S(90))));
     assert_eq!(places.find(&socket("127.0.0.1:5", "127.0.0.1:3001")), Some((Peer::Endpoint, S(30))));
 }

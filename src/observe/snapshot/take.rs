@@ -6,7 +6,7 @@ use crate::metrics::counters::{EndpointCounters, ListenerCounters};
 use crate::metrics::host::Host;
 use crate::metrics::render::RESPONSE_CLASSES;
 use crate::reason::{CloseReason, DiscardReason, RejectReason};
-use crate::registry::{EndpointState, ListenerState, Registry, UpstreamState};
+use crate::registry::{EndpointState, ListenerState, Registry, Running, UpstreamState};
 use crate::source::ports::Figures;
 use std::time::{Duration, Instant};
 
@@ -19,28 +19,28 @@ impl Snapshot {
     /// events apart.
     pub fn take(registry: &Registry, host: Host) -> Self {
         let mut notes = host.notes.clone();
+        let running = registry.running();
         let close_wait = close_wait(registry, &mut notes);
         notes.push(NO_CENSUS.to_owned());
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_s: seconds(registry.started.elapsed()),
             draining: registry.is_draining(),
-            // The configuration that the process started with is the one that runs.
             config: ConfigInfo {
-                generation: 1,
-                loaded_at: humantime::format_rfc3339_millis(registry.started_at).to_string(),
+                generation: running.generation,
+                loaded_at: humantime::format_rfc3339_millis(running.loaded_at).to_string(),
             },
             process: Process {
                 fds: Descriptors { used: host.descriptors, limit: registry.budget.nofile() as u64 },
                 memory_bytes: host.resident_bytes,
             },
             kernel: kernel(&host),
-            listeners: registry
+            listeners: running
                 .listeners
                 .iter()
-                .map(|state| listener(registry, state, host.somaxconn))
+                .map(|state| listener(&running, state, host.somaxconn))
                 .collect(),
-            upstreams: registry.upstreams.iter().map(|state| upstream(state)).collect(),
+            upstreams: running.upstreams.iter().map(|state| upstream(state)).collect(),
             close_wait: Some(close_wait),
             budgets: Vec::new(),
             census: None,
@@ -81,7 +81,7 @@ fn kernel(host: &Host) -> Kernel {
     }
 }
 
-fn listener(registry: &Registry, state: &ListenerState, somaxconn: Option<u32>) -> Listener {
+fn listener(running: &Running, state: &ListenerState, somaxconn: Option<u32>) -> Listener {
     let sum = |pick: &dyn Fn(&ListenerCounters) -> u64| state.workers.iter().map(pick).sum::<u64>();
     let closes = CloseReason::ALL.iter().map(|r| (r.label(), sum(&|w| w.closes.get(r.index()))));
     let rejects = RejectReason::ALL.iter().map(|r| (r.label(), sum(&|w| w.rejects.get(r.index()))));
@@ -95,7 +95,7 @@ fn listener(registry: &Registry, state: &ListenerState, somaxconn: Option<u32>) 
             Protocol::Tcp => "tcp",
         }
         .to_owned(),
-        upstream: registry.upstreams.get(state.config.upstream).map(|upstream| upstream.config.name.clone()),
+        upstream: running.upstreams.get(state.config.upstream).map(|upstream| upstream.config.name.clone()),
         sessions: Sessions {
             current: state.gauge(|w| &w.sessions),
             total: state.total(|w| &w.sessions_total),

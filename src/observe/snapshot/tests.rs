@@ -138,8 +138,9 @@ fn health_draining_and_the_idle_timeout_are_read_live() {
     upstream.passive.failures = 1;
     config.upstreams = vec![upstream.into()];
     let registry = fixture::registry_of(&config);
-    let endpoint = &registry.upstreams[0].endpoints[1];
-    registry.upstreams[0].health.failed(1, Instant::now());
+    let running = registry.running();
+    let endpoint = &running.upstreams[0].endpoints[1];
+    running.upstreams[0].health.failed(1, Instant::now());
     registry.draining.store(true, Relaxed);
     let before = take(&registry);
     endpoint.keep_alive_hint_ms.store(15_000, Relaxed);
@@ -168,8 +169,9 @@ fn a_snapshot_reads_back_and_ignores_what_it_does_not_know() {
 #[test]
 fn a_configured_idle_timeout_wins_and_a_short_hint_is_halved() {
     let registry = fixture::registry();
-    let endpoint = &registry.upstreams[0].endpoints[0];
-    let mut upstream = (*registry.upstreams[0].config).clone();
+    let running = registry.running();
+    let endpoint = &running.upstreams[0].endpoints[0];
+    let mut upstream = (*running.upstreams[0].config).clone();
     let set = |ms| endpoint.keep_alive_hint_ms.store(ms, Relaxed);
     set(1_000);
     assert_eq!(endpoint.idle_timeout(&upstream), (Duration::from_millis(500), IdleTimeoutFrom::Hint));
@@ -180,8 +182,9 @@ fn a_configured_idle_timeout_wins_and_a_short_hint_is_halved() {
 #[test]
 fn a_nat_forgets_before_a_patient_endpoint_closes() {
     let registry = fixture::registry();
-    let endpoint = &registry.upstreams[0].endpoints[0];
-    let mut upstream = (*registry.upstreams[0].config).clone();
+    let running = registry.running();
+    let endpoint = &running.upstreams[0].endpoints[0];
+    let mut upstream = (*running.upstreams[0].config).clone();
     upstream.source.nat = Some(PROFILES[0].1);
     assert_eq!(endpoint.idle_timeout(&upstream).1, IdleTimeoutFrom::Default);
     endpoint.keep_alive_hint_ms.store(281_000, Relaxed);
@@ -195,7 +198,8 @@ fn a_nat_forgets_before_a_patient_endpoint_closes() {
 #[test]
 fn the_shortest_of_what_is_known_of_an_endpoint_holds() {
     let registry = fixture::registry();
-    let endpoint = &registry.upstreams[0].endpoints[0];
+    let running = registry.running();
+    let endpoint = &running.upstreams[0].endpoints[0];
     let (start, age) = (Instant::now(), Duration::from_secs(10));
     endpoint.keep_alive_hint_ms.store(15_000, Relaxed);
     assert!(!endpoint.closed_idle(age, start));

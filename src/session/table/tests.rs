@@ -25,7 +25,7 @@ fn an_entry_is_small() {
 #[test]
 fn a_session_is_in_the_table_from_its_beginning_to_its_end() {
     let (registry, now) = (fixture::registry(), Instant::now());
-    let listener = &registry.listeners[0];
+    let listener = &registry.running().listeners[0];
     let (sessions, clients) = (listener.gauge(|w| &w.sessions), registry.budget.clients());
     let table = table(&registry, now);
     let mut first = table.open(listener, client(1), now).unwrap();
@@ -57,7 +57,7 @@ fn a_session_is_in_the_table_from_its_beginning_to_its_end() {
 fn pages_cover_the_table_whatever_left_it() {
     let (registry, now) = (fixture::registry(), Instant::now());
     let table = table(&registry, now);
-    let open = |port| table.open(&registry.listeners[0], client(port), now).unwrap();
+    let open = |port| table.open(&registry.running().listeners[0], client(port), now).unwrap();
     let mut sessions: Vec<Session> = (0..50).map(open).collect();
     sessions.retain(|session| session.client().0.port() % 3 != 0);
     let (mut from, mut ports) = (Some(0), Vec::new());
@@ -82,7 +82,7 @@ impl Drop for Held {
 #[tokio::test(flavor = "current_thread")]
 async fn an_aborted_session_lets_go_of_everything_once() {
     let (registry, now) = (fixture::registry(), Instant::now());
-    let listener = &registry.listeners[0];
+    let listener = &registry.running().listeners[0];
     let table = table(&registry, now);
     let let_go = Rc::new(Cell::new(false));
     LocalSet::new()

@@ -57,13 +57,13 @@ impl Scene {
         upstream.timeout.half_close = Duration::ZERO;
         let registry = fixture::registry_of(&config);
         // The other worker, which does not run, has nothing to hand over.
-        registry.upstreams[0].endpoints[0].workers[1].idle.set(0);
+        registry.running().upstreams[0].endpoints[0].workers[1].idle.set(0);
 
         let log = Log::default();
         let logging = tracing::subscriber::set_default(log.subscriber());
         let start = Instant::now();
         let worker = Rc::new(Worker::new(0, Arc::clone(&registry), None, start));
-        let state = Arc::clone(&registry.upstreams[0]);
+        let state = Arc::clone(&registry.running().upstreams[0]);
         let handovers = state.endpoints.iter().map(|_| Arc::new(Handover::new(2))).collect();
         let group = worker.group(Arc::new(Shared { state, handovers }));
         let (sender, commands) = command::channel();
@@ -76,19 +76,19 @@ impl Scene {
         &self.worker.registry
     }
 
-    fn listener(&self) -> &Arc<ListenerState> {
-        &self.registry().listeners[0]
+    fn listener(&self) -> Arc<ListenerState> {
+        Arc::clone(&self.registry().running().listeners[0])
     }
 
-    fn endpoint(&self) -> &EndpointState {
-        &self.registry().upstreams[0].endpoints[0]
+    fn endpoint(&self) -> Arc<EndpointState> {
+        Arc::clone(&self.registry().running().upstreams[0].endpoints[0])
     }
 
     /// A client, with its socket in the worker and its session.
     fn client(&self) -> (TcpStream, TcpStream, Session) {
         let client = TcpStream::connect(self.listening.local_addr().unwrap()).unwrap();
         let (accepted, address) = self.listening.accept().unwrap();
-        let session = self.worker.sessions.open(self.listener(), ClientAddr(address), self.start).unwrap();
+        let session = self.worker.sessions.open(&self.listener(), ClientAddr(address), self.start).unwrap();
         (client, accepted, session)
     }
 
@@ -347,7 +347,7 @@ fn a_socket_of_ours_that_no_worker_knows_is_reported_once() {
 /// Serves a client as the listener's protocol says.
 fn dispatch(scene: &Scene, listener: usize) -> (TcpStream, Rc<Entry>) {
     let (client, accepted, mut session) = scene.client();
-    let state = Arc::clone(&scene.registry().listeners[listener]);
+    let state = Arc::clone(&scene.registry().running().listeners[listener]);
     if listener > 0 {
         session = scene.worker.sessions.open(&state, session.client(), scene.start).unwrap();
     }

@@ -38,7 +38,7 @@ pub(super) fn start(setup: Setup) -> Proxy {
 
 /// The proxy's worker has dealt with everything that it was told of before.
 fn turn(proxy: &Proxy) {
-    let mut client = Client::connect(proxy.registry().listeners[1].address.0);
+    let mut client = Client::connect(proxy.registry().running().listeners[1].address.0);
     client.send("CONNECT\r\n\r\n");
     assert_eq!(client.response().status(), 400);
 }

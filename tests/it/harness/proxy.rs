@@ -3,9 +3,10 @@
 use super::{AT_ONCE, Client, DEADLINE, eventually, kernel, panics, within};
 use millpond::config::load::parse_str;
 use millpond::reason::{CloseReason, DiscardReason, RejectReason};
-use millpond::registry::{EndpointState, ListenerState, Registry};
+use millpond::registry::{EndpointState, ListenerState, Registry, UpstreamState};
 use millpond::supervisor::Supervisor;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
 
@@ -109,17 +110,22 @@ impl Proxy {
 
     /// Where its first listener listens.
     pub(crate) fn address(&self) -> SocketAddr {
-        self.registry().listeners[0].address.0
+        self.listener().address.0
     }
 
     /// The first listener.
-    pub(crate) fn listener(&self) -> &ListenerState {
-        &self.registry().listeners[0]
+    pub(crate) fn listener(&self) -> Arc<ListenerState> {
+        Arc::clone(&self.registry().running().listeners[0])
+    }
+
+    /// An upstream.
+    pub(crate) fn upstream(&self, index: usize) -> Arc<UpstreamState> {
+        Arc::clone(&self.registry().running().upstreams[index])
     }
 
     /// An endpoint of the first upstream.
-    pub(crate) fn endpoint(&self, index: usize) -> &EndpointState {
-        &self.registry().upstreams[0].endpoints[index]
+    pub(crate) fn endpoint(&self, index: usize) -> Arc<EndpointState> {
+        Arc::clone(&self.upstream(0).endpoints[index])
     }
 
     /// Connections to the first endpoint established so far.
@@ -179,17 +185,19 @@ impl Proxy {
     /// Waits until no connection is leased: a client has its response a moment before that.
     #[track_caller]
     pub(crate) fn rested(&self) -> &Self {
-        let endpoints = || self.registry().upstreams.iter().flat_map(|upstream| &upstream.endpoints);
-        eventually("all leases end", || endpoints().all(|endpoint| endpoint.gauge(|w| &w.leased) == 0));
+        let running = self.registry().running();
+        eventually("all leases end", || {
+            running.endpoints().all(|endpoint| endpoint.gauge(|w| &w.leased) == 0)
+        });
         self
     }
 
     /// Sessions, leases, connects and waiting requests, which are none when all clients are gone.
     pub(crate) fn busy(&self) -> [u64; 5] {
-        let registry = self.registry();
-        let endpoints = || registry.upstreams.iter().flat_map(|upstream| &upstream.endpoints);
+        let (registry, running) = (self.registry(), self.registry().running());
+        let endpoints = || running.endpoints();
         [
-            registry.listeners.iter().map(|listener| listener.gauge(|w| &w.sessions)).sum(),
+            running.listeners.iter().map(|listener| listener.gauge(|w| &w.sessions)).sum(),
             endpoints().map(|endpoint| endpoint.gauge(|w| &w.leased)).sum(),
             endpoints().map(|endpoint| endpoint.gauge(|w| &w.connecting)).sum(),
             endpoints().map(|endpoint| endpoint.gauge(|w| &w.waiting)).sum(),
@@ -217,18 +225,17 @@ impl Proxy {
     /// Nothing of it is left in CLOSE_WAIT, and that is its own doing, not the reaper's.
     #[track_caller]
     fn assert_not_reaped(&self) {
-        let registry = self.registry();
-        let endpoints = || registry.upstreams.iter().flat_map(|upstream| &upstream.endpoints);
+        let (registry, running) = (self.registry(), self.registry().running());
         within(AT_ONCE, "no CLOSE_WAIT is left", || {
             let sockets = kernel::in_close_wait();
             let is_ours = |local, remote| {
-                registry.listeners.iter().any(|listener| listener.address.0 == local)
-                    || endpoints().any(|endpoint| endpoint.address.0 == remote)
+                running.listeners.iter().any(|listener| listener.address.0 == local)
+                    || running.endpoints().any(|endpoint| endpoint.address.0 == remote)
             };
             !sockets.iter().any(|socket| is_ours(socket.local, socket.remote))
         });
-        let closes = registry.listeners.iter().flat_map(|listener| &listener.workers);
-        let discards = endpoints().flat_map(|endpoint| &endpoint.workers);
+        let closes = running.listeners.iter().flat_map(|listener| &listener.workers);
+        let discards = running.endpoints().flat_map(|endpoint| &endpoint.workers);
         let reaped = [
             registry.close_wait.reaped_total(),
             closes.map(|w| w.closes.get(CloseReason::Reaped.index())).sum(),
@@ -259,10 +266,9 @@ impl Drop for Proxy {
             return;
         }
         self.settle();
-        let endpoints = self.registry().upstreams.iter().flat_map(|upstream| &upstream.endpoints);
-        let endpoints: Vec<_> = endpoints.collect();
+        let running = self.registry().running();
         eventually("a descriptor in the budget for each pooled connection, and no other", || {
-            let idle: u64 = endpoints.iter().map(|endpoint| endpoint.gauge(|w| &w.idle)).sum();
+            let idle: u64 = running.endpoints().map(|endpoint| endpoint.gauge(|w| &w.idle)).sum();
             self.registry().budget.used() as u64 == idle
         });
         self.assert_not_reaped();

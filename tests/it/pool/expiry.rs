@@ -81,9 +81,9 @@ fn the_origins_keep_alive_hint_is_heeded() {
     let proxy = Setup::http([origin.address()]).start();
     let mut client = Client::connect(proxy.address());
     assert_eq!(client.get("/").text(), "ok");
-    let upstream = &proxy.registry().upstreams[0].config;
+    let upstream = &proxy.upstream(0);
     let half = (Duration::from_millis(500), IdleTimeoutFrom::Hint);
-    assert_eq!(proxy.rested().endpoint(0).idle_timeout(upstream), half);
+    assert_eq!(proxy.rested().endpoint(0).idle_timeout(&upstream.config), half);
     within(SOONER, "the idle connection ends", || proxy.discards(DiscardReason::IdleTimeout) == 1);
     assert_eq!(origin.wait_for_end(0), Ended::Reset);
 }

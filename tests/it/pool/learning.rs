@@ -31,7 +31,7 @@ fn impatient(conn: &mut Conn) {
 }
 
 fn idle_timeout(proxy: &Proxy) -> (Duration, IdleTimeoutFrom) {
-    proxy.endpoint(0).idle_timeout(&proxy.registry().upstreams[0].config)
+    proxy.endpoint(0).idle_timeout(&proxy.upstream(0).config)
 }
 
 #[track_caller]

@@ -21,7 +21,8 @@ pub(crate) fn tests() -> Vec<Trial> {
 
 /// Takes every port from the first source to the first endpoint, past the proxy's own count.
 fn take_all(from: &From, proxy: &Proxy) -> Vec<Socket> {
-    let (endpoint, options) = (proxy.endpoint(0).address, &proxy.registry().upstreams[0].config.socket);
+    let (endpoint, upstream) = (proxy.endpoint(0).address, proxy.upstream(0));
+    let options = &upstream.config.socket;
     let source = SourceAddr(from.addresses[0].parse().unwrap());
     let take = |_| {
         let socket = upstream_socket(endpoint, options, Some(source), Some(&from.ports)).unwrap();
@@ -47,7 +48,7 @@ fn a_request_for_which_the_kernel_has_no_port() {
     assert_eq!((unavailable(&proxy), figures(&proxy, 0).level), (1, Level::Refuse));
     assert_eq!(figures(&proxy, 0).free, 0);
     assert_eq!(client.get("/").reason(), Some("source_ports"));
-    assert!(proxy.registry().upstreams[0].health.is_up(0), "it is not the endpoint's fault");
+    assert!(proxy.upstream(0).health.is_up(0), "it is not the endpoint's fault");
     for socket in taken {
         // No TIME_WAIT, so that the port is free again.
         reset_on_close(&socket).unwrap();

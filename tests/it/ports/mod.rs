@@ -128,8 +128,8 @@ fn unavailable(proxy: &Proxy) -> u64 {
 
 /// TCP sessions of a listener, each with its connection to the endpoint.
 fn sessions(proxy: &Proxy, listener: usize, count: usize) -> Vec<Client> {
-    let address = proxy.registry().listeners[listener].address.0;
-    let endpoint = &proxy.registry().upstreams[listener].endpoints[0];
+    let address = proxy.registry().running().listeners[listener].address.0;
+    let endpoint = &proxy.upstream(listener).endpoints[0];
     let before = endpoint.gauge(|w| &w.leased);
     let clients = (0..count).map(|_| Client::connect(address)).collect();
     eventually("all sessions are connected", || endpoint.gauge(|w| &w.leased) == before + count as u64);

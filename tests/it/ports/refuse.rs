@@ -178,7 +178,7 @@ fn another_endpoint_is_tried() {
     let mut client = Client::connect(proxy.address());
     (0..10).for_each(|_| assert_eq!(client.get("/").text(), "other"));
     assert_eq!((full.requests().len(), proxy.rejects(RejectReason::SourcePorts)), (1, 0));
-    assert!(proxy.registry().upstreams[0].health.is_up(0), "it is not the endpoint's fault");
+    assert!(proxy.upstream(0).health.is_up(0), "it is not the endpoint's fault");
     drop(sessions);
     gate.open();
     held.iter_mut().for_each(|client| assert_eq!(client.response().status(), 200));
@@ -206,7 +206,7 @@ fn a_tcp_session_waits_for_no_request() {
     let lines = "source.warn_percent = 1\nsource.reuse_only_percent = 2\npool.wait_timeout = \"60s\"\n\
                  [[listener]]\nname = \"raw\"\nbind = \"127.0.0.1:0\"\nprotocol = \"tcp\"\nupstream = \"app\"";
     let proxy = From::new().of(Setup::http([origin.address()])).upstream(lines).start();
-    let raw = || Client::connect(proxy.registry().listeners[1].address.0);
+    let raw = || Client::connect(proxy.registry().running().listeners[1].address.0);
     let mut held = asking(&proxy, GET_HELD);
     origin.wait_for_requests(1);
     // Few ports are left: it does not wait for the request's connection to come back.

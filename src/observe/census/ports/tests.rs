@@ -53,17 +53,17 @@ fn the_source_of_an_endpoint_is_told_once_the_endpoint_was_dialled() {
     for (endpoint, listener) in upstream.endpoints.iter_mut().zip(&listeners) {
         endpoint.address = listener.local_addr().unwrap();
     }
-    let registry = fixture::registry_of(&config);
-    let endpoints = &registry.upstreams[0].endpoints;
+    let running = fixture::registry_of(&config).running();
+    let endpoints = &running.upstreams[0].endpoints;
     endpoints.iter().for_each(|endpoint| endpoint.sources[0].note_source(NEAR.into()));
     let _connections = [0, 0, 1].map(|to: usize| connect(NEAR, &listeners[to]));
     let used = |at| [0, 1].map(|endpoint: usize| endpoints[endpoint].sources[0].figures(at).used);
 
     let now = Instant::now();
-    count(&registry, now).unwrap();
+    count(&running, now).unwrap();
     assert_eq!(used(now), [2, 0]);
     endpoints[1].workers[1].connect_errors_total.inc();
     let now = Instant::now();
-    count(&registry, now).unwrap();
+    count(&running, now).unwrap();
     assert_eq!(used(now), [2, 1]);
 }
