@@ -4,6 +4,7 @@
 //! has trouble of its own.
 
 use crate::addr::Ends;
+use crate::session::Phase;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -57,11 +58,23 @@ pub enum Peer {
     Endpoint,
 }
 
+impl Peer {
+    /// The side of ours that has such a peer, as it is called in JSON.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Endpoint => "upstream",
+        }
+    }
+}
+
 /// What a worker knows of a socket that it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Holding {
     /// The socket.
     pub socket: Suspect,
+    /// What its session is at; an idle connection of a pool is idle.
+    pub phase: Phase,
     /// Whether it has a session with a deadline that is still to come.
     pub has_deadline: bool,
     /// The session's other socket, if it has one. Its local address may be a wildcard.

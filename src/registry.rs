@@ -4,8 +4,12 @@
 use crate::addr::{EndpointAddr, ListenAddr};
 use crate::budget::Budget;
 use crate::config::model;
+use crate::metrics::accept_queue::AcceptQueues;
+use crate::metrics::budgets::Budgets;
+use crate::metrics::census::Census;
 use crate::metrics::close_wait::CloseWait;
 use crate::metrics::counters::{Counter, EndpointCounters, Gauge, ListenerCounters};
+use crate::metrics::tcp_states::StateCounts;
 use crate::session::ClientTable;
 use crate::source::level::Level;
 use crate::source::ports::SourcePorts;
@@ -22,6 +26,10 @@ pub struct Registry {
     running: ArcSwap<Running>,
     /// Descriptors.
     pub budget: Arc<Budget>,
+    /// How the kernel's view was taken.
+    pub census: Census,
+    /// What can run out, apart from source ports.
+    pub budgets: Budgets,
     /// Sockets whose peer has closed and that we have not.
     pub close_wait: CloseWait,
     /// When the process began to serve.
@@ -58,6 +66,10 @@ pub struct ListenerState {
     pub workers: Box<[ListenerCounters]>,
     /// For `limit.connections_per_client`.
     pub clients: ClientTable,
+    /// Its listening sockets, as the kernel sees them.
+    pub queues: AcceptQueues,
+    /// Its clients' connections, likewise.
+    pub tcp_states: StateCounts,
 }
 
 /// One upstream.
@@ -92,6 +104,8 @@ pub struct EndpointState {
     pub keep_alive_hint_ms: AtomicU32,
     /// What it keeps idle connections for, from when it closed some.
     pub idle_learning: SharedIdleLearning,
+    /// The connections to it, whoever on this host has them, as the kernel sees them.
+    pub tcp_states: StateCounts,
 }
 
 /// Where an endpoint's idle timeout comes from.
@@ -150,6 +164,7 @@ impl EndpointState {
             sources,
             keep_alive_hint_ms: AtomicU32::new(0),
             idle_learning: SharedIdleLearning::default(),
+            tcp_states: StateCounts::default(),
         }
     }
 
@@ -223,6 +238,8 @@ impl Registry {
         Self {
             running: ArcSwap::from_pointee(running),
             budget,
+            census: Census::default(),
+            budgets: Budgets::default(),
             close_wait: CloseWait::default(),
             started: Instant::now(),
             draining: AtomicBool::new(false),

@@ -12,7 +12,7 @@ use crate::observe::access_log::AccessLog;
 use crate::observe::census::Census;
 use crate::pool::handover::Handover;
 use crate::registry::{EndpointState, ListenerState, Registry, Running, UpstreamState};
-use crate::sys::limits;
+use crate::sys::{limits, sockopt};
 use crate::upstream::group::Shared;
 use crate::upstream::health::Health;
 use crate::worker;
@@ -197,6 +197,8 @@ fn running(config: &Arc<Config>, bound: Vec<Bound>) -> (Running, Sockets) {
             backlog: bound.backlog,
             workers: (0..workers).map(|_| Default::default()).collect(),
             clients: Default::default(),
+            queues: Default::default(),
+            tcp_states: Default::default(),
         };
         sockets.push((Arc::new(state), bound.sockets));
     }
@@ -249,7 +251,7 @@ fn start_workers(
         let parts = worker::Parts {
             index,
             registry: Arc::clone(registry),
-            listeners: take_one_each(&mut sockets),
+            listeners: take_one_each(&mut sockets, index),
             upstreams: upstreams.to_vec(),
             access_log: access_log.clone(),
             commands,
@@ -271,10 +273,15 @@ fn start_workers(
     Ok((threads, senders))
 }
 
-fn take_one_each(sockets: &mut Sockets) -> Vec<(Arc<ListenerState>, std::net::TcpListener)> {
+fn take_one_each(sockets: &mut Sockets, worker: usize) -> Vec<(Arc<ListenerState>, std::net::TcpListener)> {
     let mut taken = Vec::with_capacity(sockets.len());
     for (state, sockets) in sockets {
-        taken.extend(sockets.pop().map(|socket| (Arc::clone(state), socket)));
+        let Some(socket) = sockets.pop() else { continue };
+        // Without an inode, which it always has, its queue is not told of.
+        if let Ok(inode) = sockopt::inode(&socket) {
+            state.queues.belongs(inode, worker);
+        }
+        taken.push((Arc::clone(state), socket));
     }
     taken
 }

@@ -15,6 +15,7 @@ pub(super) fn json(config: &Config) -> Value {
         "runtime": {
             "workers": config.runtime.workers,
             "shutdown_timeout": duration(config.runtime.shutdown_timeout),
+            "census_interval": duration(config.runtime.census_interval),
         },
         "admin": {
             "listen": match &config.admin.listen {

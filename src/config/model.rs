@@ -29,6 +29,8 @@ pub struct Runtime {
     pub workers: usize,
     /// How long a drain may take before what is left is closed.
     pub shutdown_timeout: Duration,
+    /// From one count of all connections in the kernel to the next.
+    pub census_interval: Duration,
 }
 
 /// `[admin]`

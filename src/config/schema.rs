@@ -11,6 +11,7 @@ use config::{Value, ValueKind};
 pub const KEYS: &[&str] = &[
     "runtime.workers",
     "runtime.shutdown_timeout",
+    "runtime.census_interval",
     "admin.listen",
     "admin.token_file",
     "log.level",

@@ -1,60 +1,74 @@
 //! What the census finds of our sockets in CLOSE_WAIT, for whoever reports it.
 
+use super::reading::Reading;
+use crate::addr::Ends;
+use crate::command::Peer;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Sockets of ours whose peer has closed and that we have not.
 #[derive(Debug, Default)]
 pub struct CloseWait {
-    last: Mutex<Last>,
+    /// The last count.
+    pub stuck: Reading<Stuck>,
     reaped: AtomicU64,
 }
 
 /// One count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stuck {
     /// How many there are.
     pub count: u64,
     /// For how long the oldest has been so, without a byte of it being read; zero: there is none.
     pub oldest: Duration,
+    /// Those that were there at two counts, the oldest first; a bounded number.
+    pub sockets: Vec<StuckSocket>,
 }
 
-#[derive(Debug, Default)]
-enum Last {
-    #[default]
-    Never,
-    Counted(Stuck, Instant),
-    Failed(String),
+/// One socket in CLOSE_WAIT.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StuckSocket {
+    /// Who its peer is.
+    pub peer: Peer,
+    /// The listener's name, or the upstream's.
+    pub name: String,
+    /// Its addresses.
+    pub ends: Ends,
+    /// Who owns it.
+    pub owner: Owner,
+    /// For how long it has been so, without a byte of it being read.
+    pub since: Duration,
 }
 
-/// A count that is older says nothing of the present: the census has ended.
-const STALE: Duration = Duration::from_secs(10);
+/// Who owns a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// A session or an idle connection, which is at this.
+    Known(&'static str),
+    /// None of the workers.
+    Nobody,
+    /// Not all workers have answered.
+    Unanswered,
+}
+
+impl Owner {
+    /// What is told of it; `None`: nobody owns it.
+    pub const fn phase(self) -> Option<&'static str> {
+        match self {
+            Self::Known(phase) => Some(phase),
+            Self::Nobody => None,
+            Self::Unanswered => Some("unanswered"),
+        }
+    }
+}
 
 impl CloseWait {
-    /// The census counted at `now`.
-    pub fn counted(&self, stuck: Stuck, now: Instant) {
-        self.set(Last::Counted(stuck, now));
-    }
-
-    /// The census could not count, and why.
-    pub fn failed(&self, why: String) {
-        self.set(Last::Failed(why));
-    }
-
     /// The last count.
     ///
     /// # Errors
     /// Why there is none.
     pub fn stuck(&self, now: Instant) -> Result<Stuck, String> {
-        match &*self.last.lock().unwrap_or_else(PoisonError::into_inner) {
-            Last::Never => Err("not counted yet".to_owned()),
-            Last::Failed(why) => Err(why.clone()),
-            Last::Counted(_, at) if now.saturating_duration_since(*at) > STALE => {
-                Err(format!("last counted more than {} s ago", STALE.as_secs()))
-            }
-            Last::Counted(stuck, _) => Ok(*stuck),
-        }
+        self.stuck.get(now)
     }
 
     /// A socket was closed by force.
@@ -65,26 +79,5 @@ impl CloseWait {
     /// How many were.
     pub fn reaped_total(&self) -> u64 {
         self.reaped.load(Relaxed)
-    }
-
-    fn set(&self, last: Last) {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = last;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn there_is_a_count_only_while_the_census_counts() {
-        let (state, now) = (CloseWait::default(), Instant::now());
-        assert_eq!(state.stuck(now), Err("not counted yet".to_owned()));
-        let stuck = Stuck { count: 2, oldest: Duration::from_secs(3) };
-        state.counted(stuck, now);
-        assert_eq!(state.stuck(now + STALE), Ok(stuck));
-        assert!(state.stuck(now + STALE + Duration::from_millis(1)).unwrap_err().contains("10 s"));
-        state.failed("no answer".to_owned());
-        assert_eq!(state.stuck(now), Err("no answer".to_owned()));
     }
 }

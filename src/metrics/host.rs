@@ -17,6 +17,8 @@ pub struct Host {
     pub tcp_max_syn_backlog: Option<u32>,
     /// net.ipv4.ip_local_port_range, both ends included.
     pub local_ports: Option<[u16; 2]>,
+    /// net.ipv4.tcp_tw_reuse: 0 never, 1 always, 2 on loopback.
+    pub tcp_tw_reuse: Option<u32>,
     /// The kernel's TCP counters.
     pub tcp: TcpCounters,
     /// The kernel's TCP sockets.
@@ -43,6 +45,7 @@ impl Host {
             ),
             local_ports: note(&mut notes, "kernel.local_ports", limits::local_port_range())
                 .map(|range| [*range.start(), *range.end()]),
+            tcp_tw_reuse: note(&mut notes, "kernel.tcp_tw_reuse", limits::tcp_tw_reuse()),
             tcp: note(&mut notes, "kernel.listen_overflows and what goes with it", netstat::tcp_counters())
                 .unwrap_or_default(),
             tcp_sockets: note(&mut notes, "kernel.orphans", netstat::tcp_sockets()).unwrap_or_default(),

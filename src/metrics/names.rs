@@ -72,6 +72,24 @@ metrics! {
         "For how long the oldest of them has been so without a byte of it being read; 0 when there is none.";
     CLOSE_WAIT_REAPED = Counter "millpond_close_wait_reaped_total" []
         "Sockets stuck in CLOSE_WAIT that were closed by force; each is a fault of ours.";
+    BUDGET_USED = Gauge "millpond_budget_used" ["budget"]
+        "How much is taken of what can run out: descriptors for clients and upstream connections, all descriptors, files of the host, tracked connections.";
+    BUDGET_LIMIT = Gauge "millpond_budget_limit" ["budget"]
+        "All there is of it.";
+    BUDGET_EXHAUSTION = Gauge "millpond_budget_exhaustion_seconds" ["budget"]
+        "Time until nothing is left of it if it goes on like in the last 30 seconds; absent if it never comes to that, or not within an hour.";
+    BUDGET_LEVEL = Gauge "millpond_budget_level" ["budget"]
+        "How urgent that is: 0 ok, 1 warn, 2 critical.";
+    CENSUS_AGE = Gauge "millpond_census_age_seconds" []
+        "Time since all connections in the kernel were last counted.";
+    CENSUS_INTERVAL = Gauge "millpond_census_interval_seconds" []
+        "Time from that count to the next: runtime.census_interval, or longer where there are very many.";
+    CENSUS_SOCKETS = Gauge "millpond_census_sockets" []
+        "Sockets that the kernel listed for it.";
+    CENSUS_TAKEN = Counter "millpond_census_taken_total" []
+        "Counts of all connections.";
+    CENSUS_CPU = Counter "millpond_census_cpu_seconds_total" []
+        "CPU time of these counts and of all looks at accept queues and budgets.";
     ACCESS_LOG_LOST = Counter "millpond_access_log_lines_lost_total" []
         "Lines missing from the access log, because its queue was full or a write failed.";
     KERNEL_LISTEN_OVERFLOWS = Counter "millpond_kernel_listen_overflows_total" []
@@ -80,6 +98,8 @@ metrics! {
         "SYNs and connections dropped at listening sockets for any reason, overflows included (ListenDrops).";
     KERNEL_SYN_QUEUE_DROPS = Counter "millpond_kernel_syn_queue_drops_total" []
         "SYNs dropped because the queue of half-open connections was full (TCPReqQFullDrop).";
+    KERNEL_SYN_QUEUE_COOKIES = Counter "millpond_kernel_syn_queue_cookies_total" []
+        "SYNs answered with a cookie because the queue of half-open connections was full (TCPReqQFullDoCookies).";
     KERNEL_SYNCOOKIES = Counter "millpond_kernel_syncookies_sent_total" []
         "SYN cookies sent (SyncookiesSent).";
     KERNEL_TIME_WAIT_OVERFLOW = Counter "millpond_kernel_time_wait_overflow_total" []
@@ -90,6 +110,17 @@ metrics! {
         "Memory of all TCP socket buffers of the host.";
     KERNEL_TCP_MEMORY_LIMIT = Gauge "millpond_kernel_tcp_memory_limit_bytes" []
         "The memory beyond which TCP is short of it (third value of tcp_mem).";
+
+    TCP_SOCKETS = Gauge "millpond_tcp_sockets" ["side", "listener", "upstream", "endpoint", "state"]
+        "Sockets in the kernel by TCP state: of clients (side client, with the listener), and to endpoints (side upstream, with upstream and endpoint).";
+    ACCEPT_QUEUE_DEPTH = Gauge "millpond_accept_queue_depth" ["listener"]
+        "Connections that wait to be accepted, in the deepest of the queues of the listener's sockets.";
+    ACCEPT_QUEUE_DEPTH_MAX = Gauge "millpond_accept_queue_depth_max" ["listener"]
+        "The most that were seen in one of them, once a second, within the last minute.";
+    ACCEPT_QUEUE_LIMIT = Gauge "millpond_accept_queue_limit" ["listener"]
+        "The backlog in force for each of them: beyond it the kernel drops connections.";
+    LISTEN_DROPS = Counter "millpond_listen_drops_total" ["listener"]
+        "SYNs and connections that the kernel dropped at the listener's sockets, for whichever reason.";
 
     SESSIONS = Gauge "millpond_sessions" ["listener"]
         "Client connections open now.";
@@ -177,7 +208,10 @@ mod tests {
 
     #[test]
     fn labels_come_from_the_agreed_set_and_help_is_one_plain_line() {
-        let known = ["listener", "upstream", "endpoint", "state", "reason", "class", "version", "source"];
+        let known = [
+            "listener", "upstream", "endpoint", "state", "reason", "class", "version", "source", "side",
+            "budget",
+        ];
         for metric in ALL {
             assert!(metric.labels.iter().all(|label| known.contains(label)), "{}", metric.name);
             assert!(!metric.help.contains(['\n', '\\']), "{}", metric.name);

@@ -1,6 +1,8 @@
 //! The counters as Prometheus text, exposition format 0.0.4
 //! (<https://prometheus.io/docs/instrumenting/exposition_formats/>).
 
+mod kernel_view;
+
 use super::counters::{Counter, DURATION_BUCKETS_US, EndpointCounters, ListenerCounters};
 use super::host::Host;
 use super::names::{self, Metric};
@@ -19,12 +21,16 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub fn render(registry: &Registry, host: &Host, access_log_lost: Option<u64>) -> String {
     let mut text = Text { out: String::with_capacity(16 * 1024) };
     process(&mut text, registry, host, access_log_lost);
+    kernel_view::budgets(&mut text, registry);
+    kernel_view::census(&mut text, registry);
     kernel(&mut text, host);
     let running = registry.running();
     let listeners = by_name(&running.listeners);
+    let endpoints = endpoints(&running);
+    kernel_view::sockets(&mut text, registry, &listeners, &endpoints);
+    kernel_view::accept_queues(&mut text, registry, &listeners);
     client_side(&mut text, &listeners);
     client_reasons(&mut text, &listeners);
-    let endpoints = endpoints(&running);
     connections(&mut text, &endpoints);
     upstream_side(&mut text, &endpoints);
     source_ports(&mut text, &endpoints);
@@ -107,6 +113,7 @@ fn kernel(text: &mut Text, host: &Host) {
         (names::KERNEL_LISTEN_OVERFLOWS, host.tcp.listen_overflows),
         (names::KERNEL_LISTEN_DROPS, host.tcp.listen_drops),
         (names::KERNEL_SYN_QUEUE_DROPS, host.tcp.syn_queue_drops),
+        (names::KERNEL_SYN_QUEUE_COOKIES, host.tcp.syn_queue_cookies),
         (names::KERNEL_SYNCOOKIES, host.tcp.syncookies_sent),
         (names::KERNEL_TIME_WAIT_OVERFLOW, host.tcp.time_wait_overflow),
         (names::KERNEL_ORPHANS, host.tcp_sockets.orphans),
@@ -306,6 +313,8 @@ impl Family<'_> {
         self.out.push_str(suffix);
         let pairs = self.metric.labels.iter().copied().zip(values.iter().copied());
         let mut separator = '{';
+        // A label without a value is one that is not there.
+        let pairs = pairs.filter(|(_, value)| !value.is_empty());
         for (label, value) in pairs.chain(le.map(|bound| ("le", bound))) {
             self.out.push(separator);
             separator = ',';

@@ -1,29 +1,49 @@
-//! The kernel's own view of our sockets, once a second, from a thread of its own: what is in
-//! CLOSE_WAIT, and which ports towards the endpoints are held.
+//! The kernel's own view of our sockets, from a thread of its own: how many are in which state, of which
+//! listener or endpoint; how deep the accept queues are; what can run out; what is in CLOSE_WAIT.
 //!
 //! It sees sockets from outside, and so does not believe what the rest of the process believes of
 //! them. What it finds goes to whoever may act on it: ports to their budgets, stuck sockets to the
-//! [`reaper`](super::reaper), and from there to the workers.
+//! [`reaper`](super::reaper), and from there to the workers; and to the [`registry`](crate::registry) for
+//! whoever reports it.
 
-mod ports;
+mod budgets;
+mod queues;
+mod tally;
 
-use super::reaper::{Places, Reaper, Verdict};
+use super::places::Places;
+use super::reaper::{Reaper, Verdict};
 use crate::addr::Ends;
 use crate::command::{Command, Holding, Sender, Suspect};
-use crate::registry::{Registry, Running};
+use crate::metrics::census::{Since, Taken};
+use crate::metrics::close_wait::{Owner, Stuck, StuckSocket};
+use crate::registry::{EndpointState, Registry, Running};
+use crate::sys::cpu::thread_time;
 use crate::sys::limits;
-use crate::sys::sock_diag::{self, Filter, TcpState, TcpStates};
+use crate::sys::sock_diag::{self, Detail, Filter, TcpStates, visit_detailed};
+use budgets::Budgets;
+use queues::Queues;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+use tally::Tally;
 
-/// From one census to the next.
-const INTERVAL: Duration = Duration::from_secs(1);
+/// From one look at the listening sockets and the budgets to the next.
+const SAMPLE: Duration = Duration::from_secs(1);
+
+/// A look at all connections takes at most one part in so many of one core's time: the more there are,
+/// the longer it is to the next.
+const REST: u32 = 100;
+
+/// What is older than so many intervals says nothing of the present: the census has ended.
+const STALE: u32 = 5;
 
 /// How long the workers may take to answer; one that is busier is asked again by the next census.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Sockets in CLOSE_WAIT that are told of one by one.
+const LISTED: usize = 20;
 
 /// The thread that takes the census; dropped, it ends.
 #[derive(Debug)]
@@ -41,10 +61,17 @@ impl Census {
         let (stop, stopped) = mpsc::channel();
         let mut taker = Taker::new(registry, workers);
         let thread = thread::Builder::new().name("census".into()).spawn(move || {
+            let (mut next_sample, mut next_census) = (Instant::now(), Instant::now());
             loop {
                 let now = Instant::now();
-                taker.take(now);
-                let rest = INTERVAL.saturating_sub(now.elapsed());
+                if now >= next_sample {
+                    taker.sample(now);
+                    next_sample = now + SAMPLE;
+                }
+                if now >= next_census {
+                    next_census = now + taker.take(now);
+                }
+                let rest = next_sample.min(next_census).saturating_duration_since(Instant::now());
                 if stopped.recv_timeout(rest) != Err(RecvTimeoutError::Timeout) {
                     return;
                 }
@@ -72,15 +99,27 @@ pub(crate) struct Taker {
     running: Arc<Running>,
     places: Places,
     reaper: Reaper,
-    /// Whether the last census failed, so that this is said once.
+    since: Arc<Since>,
+    queues: Queues,
+    budgets: Budgets,
+    /// Whether the last look failed, so that this is said once.
     failed: [bool; 2],
 }
 
 impl Taker {
     pub(crate) fn new(registry: Arc<Registry>, workers: Vec<Sender>) -> Self {
         let running = registry.running();
-        let places = Places::of(&running);
-        Self { registry, workers, running, places, reaper: Reaper::default(), failed: [false; 2] }
+        Self {
+            places: Places::of(&running),
+            registry,
+            workers,
+            running,
+            reaper: Reaper::default(),
+            since: Arc::default(),
+            queues: Queues::default(),
+            budgets: Budgets::default(),
+            failed: [false; 2],
+        }
     }
 
     /// Looks where our sockets are to be found after a reload.
@@ -92,43 +131,117 @@ impl Taker {
         }
     }
 
-    /// Takes one census, at `now`.
-    pub(crate) fn take(&mut self, now: Instant) {
+    /// Looks at the listening sockets and the budgets, at `now`.
+    fn sample(&mut self, now: Instant) {
         self.follow();
-        let counted = self.count_close_wait(now);
-        self.report(0, "CLOSE_WAIT", counted.as_ref().err());
-        match counted {
-            Ok(()) => {
-                self.registry.close_wait.counted(self.reaper.stuck(now), now);
-                self.reap(now);
+        let begun = thread_time().ok();
+        let looked = self.queues.look(&self.running, &self.places, now);
+        self.report(0, "accept queues", looked.as_ref().err());
+        match looked {
+            Ok(()) => self.registry.census.queues.read((), now, SAMPLE * STALE),
+            Err(error) => self.registry.census.queues.failed(error.to_string()),
+        }
+        self.budgets.read(&self.registry, now);
+        self.registry.census.took(cpu_since(begun));
+    }
+
+    /// Takes one census, at `now`. Returns the time to the next.
+    pub(crate) fn take(&mut self, now: Instant) -> Duration {
+        self.follow();
+        let begun = thread_time().ok();
+        let counted = self.count(now);
+        self.report(1, "connections", counted.as_ref().err());
+        let rest = match counted {
+            Ok(tally) => self.publish(tally, begun, now),
+            Err(error) => {
+                self.registry.census.last.failed(error.to_string());
+                self.registry.close_wait.stuck.failed(error.to_string());
+                self.running.config.runtime.census_interval
             }
-            Err(error) => self.registry.close_wait.failed(error.to_string()),
-        }
-        let counted = ports::count(&self.running, now);
-        self.report(1, "ports", counted.as_ref().err());
+        };
+        self.registry.census.took(cpu_since(begun));
+        rest
     }
 
-    fn count_close_wait(&mut self, now: Instant) -> io::Result<()> {
-        let filter = Filter::states(TcpStates::of(&[TcpState::CloseWait]));
-        let mut found = Vec::new();
-        for family in self.places.families() {
-            sock_diag::visit_family(family, &filter, |socket| found.push(socket))?;
+    fn count(&self, now: Instant) -> io::Result<Tally> {
+        let mut tally = Tally::new(&self.places);
+        let filter = Filter::states(tally::COUNTED);
+        for (family, program) in self.places.questions() {
+            visit_detailed(family, &filter, Some(&program), Detail::None, |socket, _| {
+                tally.add(socket, &self.places, &self.since, now);
+            })?;
         }
-        self.reaper.note(&found, &self.places, now);
-        if self.reaper.wants_inodes(now) {
-            self.reaper.know_own(&limits::socket_inodes()?, now);
-        }
-        Ok(())
+        Ok(tally)
     }
 
-    /// Puts what is overdue before the workers, and has closed what they cannot excuse.
-    fn reap(&mut self, now: Instant) {
-        let suspects: Arc<[Suspect]> = self.reaper.suspects(now).into();
-        if suspects.is_empty() {
-            return;
+    /// Tells everybody what was counted.
+    fn publish(&mut self, mut tally: Tally, begun: Option<Duration>, now: Instant) -> Duration {
+        self.spread(&tally, now);
+        self.reaper.note(&tally.close_wait, &self.places, now);
+        // To list the descriptors of a busy process takes a while.
+        if self.reaper.wants_inodes(now)
+            && let Ok(inodes) = limits::socket_inodes()
+        {
+            self.reaper.know_own(&inodes, now);
         }
-        let Some(held) = self.ask(&suspects) else { return };
-        for suspect in suspects.iter() {
+        self.since = Arc::new(std::mem::take(&mut tally.since));
+        let cpu = cpu_since(begun);
+        let interval = self.running.config.runtime.census_interval.max(cpu * REST);
+        let good_for = interval * STALE;
+        let taken = Taken { interval, sockets: tally.sockets, cpu };
+        self.registry.census.taken(taken, Arc::clone(&self.since), now, good_for);
+        let stuck = self.look_after(now);
+        self.registry.close_wait.stuck.read(stuck, now, good_for);
+        interval
+    }
+
+    /// Gives every listener, endpoint and source its counts.
+    fn spread(&self, tally: &Tally, now: Instant) {
+        for (listener, counts) in self.running.listeners.iter().zip(&tally.listeners) {
+            listener.tcp_states.set_connections(counts);
+        }
+        for endpoint in self.running.endpoints() {
+            let Some(place) = self.places.endpoint(crate::addr::plain(endpoint.address.0)) else { continue };
+            endpoint.tcp_states.set_connections(&tally.towards(place, None));
+            for source in &endpoint.sources {
+                let counts = tally.towards(place, Some(source.source()));
+                // An endpoint that was never dialled has no ports to correct.
+                if was_dialled(endpoint) {
+                    source.note_census(tally::ports(&counts), now);
+                }
+            }
+        }
+    }
+
+    /// Puts what is in CLOSE_WAIT before the workers, and has closed what is overdue and they cannot
+    /// excuse. Returns what is to be told of it.
+    fn look_after(&mut self, now: Instant) -> Stuck {
+        let suspects = self.reaper.suspects(now);
+        let listed = self.reaper.oldest(LISTED, now);
+        let mut sockets = suspects.clone();
+        sockets.extend(listed.iter().map(|(suspect, _)| suspect).filter(|socket| !suspects.contains(socket)));
+        let held = if sockets.is_empty() { Some(Vec::new()) } else { self.ask(&sockets.into()) };
+        let sockets = listed.iter().map(|(suspect, since)| self.described(suspect, *since, held.as_deref()));
+        let (count, oldest) = self.reaper.stuck(now);
+        let stuck = Stuck { count, oldest, sockets: sockets.collect() };
+        if let Some(held) = held {
+            self.reap(&suspects, &held, now);
+        }
+        stuck
+    }
+
+    fn described(&self, socket: &Suspect, since: Duration, held: Option<&[(usize, Holding)]>) -> StuckSocket {
+        let owner = match held.map(|held| held.iter().find(|(_, holding)| holding.socket == *socket)) {
+            None => Owner::Unanswered,
+            Some(None) => Owner::Nobody,
+            Some(Some((_, holding))) => Owner::Known(holding.phase.label()),
+        };
+        let name = self.reaper.name(socket).unwrap_or_default().to_owned();
+        StuckSocket { peer: socket.peer, name, ends: socket.ends, owner, since }
+    }
+
+    fn reap(&mut self, suspects: &[Suspect], held: &[(usize, Holding)], now: Instant) {
+        for suspect in suspects {
             let mut holders = held.iter().filter(|(_, holding)| holding.socket == *suspect);
             match (holders.next(), holders.next()) {
                 (None, _) => self.deny(suspect),
@@ -182,6 +295,19 @@ impl Taker {
             _ => {}
         }
     }
+}
+
+/// An endpoint that nothing was sent to yet.
+fn was_dialled(endpoint: &EndpointState) -> bool {
+    endpoint.workers.iter().any(|worker| {
+        let dials = [&worker.opened_total, &worker.connect_errors_total, &worker.local_errors_total];
+        dials.iter().any(|counter| counter.get() > 0)
+    })
+}
+
+/// CPU time of this thread since then; zero where it cannot be told.
+fn cpu_since(begun: Option<Duration>) -> Duration {
+    begun.and_then(|begun| thread_time().ok()?.checked_sub(begun)).unwrap_or_default()
 }
 
 /// Bytes that the peer of one of our sockets has not acknowledged. The local address may be a wildcard.

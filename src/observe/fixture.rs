@@ -1,15 +1,21 @@
 //! A configuration and a registry with known counts, for the tests of what reads them.
 
-use crate::addr::ListenAddr;
+use crate::addr::{Ends, ListenAddr};
 use crate::budget::Budget;
+use crate::command::Peer;
 use crate::config::model::{self, Config};
-use crate::metrics::close_wait::{CloseWait, Stuck};
+use crate::metrics::accept_queue::Sample;
+use crate::metrics::budgets::{BudgetFigures, Resource, Urgency};
+use crate::metrics::census::Taken;
+use crate::metrics::close_wait::{CloseWait, Owner, Stuck, StuckSocket};
 use crate::metrics::counters::{EndpointCounters, ListenerCounters};
+use crate::metrics::tcp_states::Counts;
 use crate::reason::{CloseReason, DiscardReason, RejectReason};
 use crate::registry::{EndpointState, ListenerState, Registry, Running, UpstreamState};
 use crate::source::kernel::PortSettings;
 use crate::source::ledger::Ledger;
 use crate::source::ports::{KernelPorts, Route, SourcePorts};
+use crate::sys::sock_diag::TcpState;
 use crate::upstream::health::Health;
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -22,7 +28,11 @@ const WORKERS: usize = 2;
 /// One HTTP listener on two addresses, one TCP listener, one upstream with two endpoints.
 pub(crate) fn config() -> Config {
     Config {
-        runtime: model::Runtime { workers: WORKERS, shutdown_timeout: Duration::from_secs(30) },
+        runtime: model::Runtime {
+            workers: WORKERS,
+            shutdown_timeout: Duration::from_secs(30),
+            census_interval: Duration::from_secs(2),
+        },
         admin: model::Admin { listen: model::AdminListen::Tcp(address(9900)), token_file: None },
         log: model::Log {
             level: "info".into(),
@@ -60,18 +70,83 @@ pub(crate) fn registry_of(config: &Config) -> Arc<Registry> {
     let first = &running.upstreams[0].endpoints[0];
     count_connections(&first.workers);
     first.sources[0].note_census(KernelPorts { open: 3, time_wait: 0 }, Instant::now());
+    kernel_view(&running);
     let mut registry = Registry::new(running, Arc::new(budget));
     registry.close_wait = close_wait();
+    let taken = Taken { interval: Duration::from_secs(2), sockets: 7, cpu: Duration::from_micros(500) };
+    registry.census.took(Duration::from_millis(250));
+    registry.census.taken(taken, Arc::default(), Instant::now(), LONG);
+    registry.census.queues.read((), Instant::now(), LONG);
+    registry.budgets.set(budgets());
     Arc::new(registry)
 }
 
 /// Two are in CLOSE_WAIT, and one was closed by force.
 fn close_wait() -> CloseWait {
     let state = CloseWait::default();
-    state.counted(Stuck { count: 2, oldest: Duration::from_millis(1500) }, Instant::now());
+    let socket = |peer, name: &str, local: &str, remote: &str, owner, ms| StuckSocket {
+        peer,
+        name: name.into(),
+        ends: Ends { local: local.parse().unwrap(), remote: remote.parse().unwrap() },
+        owner,
+        since: Duration::from_millis(ms),
+    };
+    let (client, endpoint) = (Peer::Client, Peer::Endpoint);
+    let sockets = vec![
+        socket(client, "web", "127.0.0.1:8080", "192.0.2.1:5", Owner::Known("exchange"), 1500),
+        socket(endpoint, "app", "127.0.0.1:40000", "127.0.0.1:3000", Owner::Nobody, 1000),
+    ];
+    let stuck = Stuck { count: 2, oldest: Duration::from_millis(1500), sockets };
+    state.stuck.read(stuck, Instant::now(), LONG);
     state.reaped();
     state
 }
+
+/// What the kernel has of the first address of `web` and of endpoint 3000.
+fn kernel_view(running: &Running) {
+    let count = |counts: &[(TcpState, u32)]| {
+        let mut all = Counts::default();
+        counts.iter().for_each(|(state, count)| all[state.index()] = *count);
+        all
+    };
+    if let Some(web) = running.listeners.first() {
+        web.tcp_states.set_connections(&count(&[(TcpState::Established, 3), (TcpState::TimeWait, 1)]));
+        web.tcp_states.set_listening(2);
+        let now = Instant::now();
+        for (inode, worker, depth, drops) in [(1, 0, 7, 0), (1, 0, 0, 0), (2, 1, 4, 9)] {
+            web.queues.belongs(inode, worker);
+            web.queues.sample(inode, Sample { depth, limit: 512, drops: Some(drops) }, now);
+        }
+        web.queues.looked(now);
+    }
+    running.upstreams[0].endpoints[0].tcp_states.set_connections(&count(&[(TcpState::Established, 3)]));
+}
+
+/// One that is scarce, and one that cannot be read.
+fn budgets() -> Vec<BudgetFigures> {
+    let scarce = BudgetFigures {
+        resource: Resource::Files,
+        used: Some(900),
+        limit: Some(1000),
+        per_s: Some(2.0),
+        exhausts_in_s: Some(50.0),
+        urgency: Urgency::Warn,
+        note: None,
+    };
+    let unknown = BudgetFigures {
+        resource: Resource::Conntrack,
+        used: None,
+        limit: None,
+        per_s: None,
+        exhausts_in_s: None,
+        urgency: Urgency::Ok,
+        note: Some("budgets.conntrack: it cannot be read".into()),
+    };
+    vec![scarce, unknown]
+}
+
+/// Readings of the fixture's stay as they are.
+const LONG: Duration = Duration::from_secs(3600);
 
 /// The counts stand in both workers, so that a reader that forgets to add them up is caught.
 fn count_clients(workers: &[ListenerCounters], requests: u64) {
@@ -114,6 +189,8 @@ fn listener_states(config: &Arc<model::Listener>) -> Vec<Arc<ListenerState>> {
         backlog: 1024,
         workers: (0..WORKERS).map(|_| ListenerCounters::default()).collect(),
         clients: Default::default(),
+        queues: Default::default(),
+        tcp_states: Default::default(),
     };
     config.bind.iter().map(|address| Arc::new(state(address))).collect()
 }

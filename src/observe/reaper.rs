@@ -5,13 +5,11 @@
 //! and a line in the log instead of a descriptor for ever. Its deadlines are later than all others,
 //! and what it finds is put before the socket's owner before anything is closed.
 
-use crate::addr::{Ends, plain};
+use super::places::{Place, Places};
+use crate::addr::Ends;
 use crate::command::{Holding, Peer, Suspect};
-use crate::metrics::close_wait::Stuck;
-use crate::registry::Running;
-use crate::sys::sock_diag::{Family, Socket};
+use crate::sys::sock_diag::Socket;
 use std::collections::{HashMap, HashSet};
-use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 /// What a socket has beyond the deadline that its session has from the configuration.
@@ -29,61 +27,6 @@ const DENIALS: u8 = 2;
 /// tenth of a second.
 const OWNERS_EVERY: Duration = Duration::from_secs(5);
 
-/// Where our sockets are to be found.
-#[derive(Debug)]
-pub struct Places {
-    listeners: Vec<(SocketAddr, Duration)>,
-    endpoints: HashMap<SocketAddr, Duration>,
-}
-
-impl Places {
-    /// The addresses of all listeners and endpoints.
-    pub fn of(running: &Running) -> Self {
-        let listeners = running.listeners.iter();
-        let listeners = listeners.map(|l| (plain(l.address.0), l.config.timeout.half_close)).collect();
-        let mut endpoints: HashMap<SocketAddr, Duration> = HashMap::new();
-        for upstream in &running.upstreams {
-            let deadline = upstream.config.timeout.half_close;
-            for endpoint in &upstream.endpoints {
-                let longest = endpoints.entry(plain(endpoint.address.0)).or_default();
-                *longest = deadline.max(*longest);
-            }
-        }
-        Self { listeners, endpoints }
-    }
-
-    /// Whose peer the socket would have, were it ours, and how long it may be in CLOSE_WAIT.
-    pub fn find(&self, socket: &Socket) -> Option<(Peer, Duration)> {
-        let listens = |exactly: bool| {
-            let fits = |address: &SocketAddr| match exactly {
-                true => *address == socket.local,
-                false => is_wildcard_for(*address, socket),
-            };
-            self.listeners.iter().find(|(address, _)| fits(address))
-        };
-        if let Some((_, deadline)) = listens(true).or_else(|| listens(false)) {
-            return Some((Peer::Client, *deadline));
-        }
-        self.endpoints.get(&socket.remote).map(|deadline| (Peer::Endpoint, *deadline))
-    }
-
-    /// The families of sockets that can be found.
-    pub fn families(&self) -> impl Iterator<Item = Family> {
-        let all = || self.listeners.iter().map(|(address, _)| address).chain(self.endpoints.keys());
-        let (v4, v6) = (all().any(SocketAddr::is_ipv4), all().any(SocketAddr::is_ipv6));
-        [v4.then_some(Family::V4), v6.then_some(Family::V6)].into_iter().flatten()
-    }
-}
-
-fn is_wildcard_for(address: SocketAddr, socket: &Socket) -> bool {
-    address.port() == socket.local.port()
-        && match address.ip() {
-            IpAddr::V4(ip) => ip.is_unspecified() && socket.family == Family::V4,
-            // Bound to `::`, a socket carries IPv4 too.
-            IpAddr::V6(ip) => ip.is_unspecified() && socket.family == Family::V6,
-        }
-}
-
 /// What was seen of the sockets in CLOSE_WAIT, from one census to the next.
 #[derive(Debug, Default)]
 pub struct Reaper {
@@ -93,9 +36,11 @@ pub struct Reaper {
     owners_known: Option<Instant>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Sighting {
     peer: Peer,
+    /// The listener's, or the upstream's.
+    name: String,
     deadline: Duration,
     inode: u32,
     unread: u32,
@@ -129,20 +74,19 @@ pub enum Verdict {
 
 impl Reaper {
     /// A census at `now` found these sockets in CLOSE_WAIT, and no other.
-    pub fn note(&mut self, found: &[Socket], places: &Places, now: Instant) {
+    pub fn note(&mut self, found: &[(Socket, Place)], places: &Places, now: Instant) {
         self.census += 1;
-        for socket in found.iter().filter(|socket| socket.inode != 0) {
-            if let Some((peer, deadline)) = places.find(socket) {
-                self.see(socket, peer, deadline, now);
-            }
+        for (socket, place) in found.iter().filter(|(socket, _)| socket.inode != 0) {
+            self.see(socket, places.describe(*place), now);
         }
         let census = self.census;
         self.sightings.retain(|_, sighting| sighting.last == census);
     }
 
-    fn see(&mut self, socket: &Socket, peer: Peer, deadline: Duration, now: Instant) {
-        let new = Sighting {
+    fn see(&mut self, socket: &Socket, (peer, name, deadline): (Peer, &str, Duration), now: Instant) {
+        let new = || Sighting {
             peer,
+            name: name.to_owned(),
             deadline,
             inode: socket.inode,
             unread: socket.rqueue,
@@ -152,9 +96,9 @@ impl Reaper {
             last: self.census,
             owner: Owner::Presumed,
         };
-        let sighting = self.sightings.entry(Ends::new(socket.local, socket.remote)).or_insert(new);
+        let sighting = self.sightings.entry(Ends::new(socket.local, socket.remote)).or_insert_with(new);
         if sighting.inode != socket.inode {
-            *sighting = new;
+            *sighting = new();
         } else if sighting.unread != socket.rqueue {
             sighting.since = now;
         }
@@ -179,11 +123,28 @@ impl Reaper {
         }
     }
 
-    /// How many of ours there are.
-    pub fn stuck(&self, now: Instant) -> Stuck {
+    /// How many of ours there are, and for how long the oldest has been there.
+    pub fn stuck(&self, now: Instant) -> (u64, Duration) {
         let ours = || self.sightings.values().filter(|s| s.owner != Owner::Foreign);
         let oldest = ours().map(|s| now.saturating_duration_since(s.since)).max();
-        Stuck { count: ours().count() as u64, oldest: oldest.unwrap_or_default() }
+        (ours().count() as u64, oldest.unwrap_or_default())
+    }
+
+    /// The oldest of ours, at most so many, each with how long it has been there. What was seen by one
+    /// census alone is not among them: most are gone by the next.
+    pub fn oldest(&self, most: usize, now: Instant) -> Vec<(Suspect, Duration)> {
+        let ours = self.sightings.iter().filter(|(_, s)| s.owner != Owner::Foreign && s.first < s.last);
+        let mut all: Vec<_> = ours.collect();
+        all.sort_by_key(|(ends, s)| (s.since, ends.local, ends.remote));
+        let told = |(ends, s): (&Ends, &Sighting)| {
+            (Suspect { ends: *ends, peer: s.peer }, now.saturating_duration_since(s.since))
+        };
+        all.into_iter().take(most).map(told).collect()
+    }
+
+    /// What the listener or the upstream of a socket is called.
+    pub fn name(&self, socket: &Suspect) -> Option<&str> {
+        self.sightings.get(&socket.ends).map(|sighting| sighting.name.as_str())
     }
 
     /// Those that are past their deadline and the grace, whose owners are to be asked.

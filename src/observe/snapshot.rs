@@ -147,12 +147,33 @@ pub struct Sessions {
 /// A listening socket's queue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AcceptQueue {
-    /// Connections in it now.
+    /// Connections in the deepest of its sockets' queues at the last look.
     pub depth: Option<u64>,
-    /// The backlog that listen(2) was given, as far as net.core.somaxconn allows it.
+    /// The backlog in force: beyond it the kernel drops connections. Each socket has as much.
     pub limit: u64,
-    /// The most that were seen in it.
+    /// The most that were seen in one of the queues within the last minute.
     pub depth_max: Option<u64>,
+    /// SYNs and connections that its sockets have dropped, for whichever reason.
+    #[serde(default)]
+    pub drops_total: Option<u64>,
+    /// Each socket by itself: with SO_REUSEPORT there is one for each worker.
+    #[serde(default)]
+    pub sockets: Vec<ListenSocket>,
+}
+
+/// One listening socket.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ListenSocket {
+    /// The worker that accepts from it; `None`: all of them do.
+    pub worker: Option<u64>,
+    /// Connections that wait.
+    pub depth: u64,
+    /// The backlog in force.
+    pub limit: u64,
+    /// The most that were seen within the last minute.
+    pub depth_max: u64,
+    /// SYNs and connections that it has dropped.
+    pub drops_total: u64,
 }
 
 /// Bytes both ways.
@@ -286,7 +307,7 @@ pub struct CloseWaitSocket {
     pub local: String,
     /// The peer's.
     pub peer: String,
-    /// What its owner is doing; `None`: no owner is known.
+    /// What its owner is doing; `unanswered`: a worker was too busy to tell; `None`: it has no owner.
     pub phase: Option<String>,
     /// For how long it has been seen.
     pub age_s: f64,
@@ -295,7 +316,8 @@ pub struct CloseWaitSocket {
 /// Something of which there is only so much.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Budget {
-    /// `descriptors`, `files` (of the whole system) or `conntrack`.
+    /// `connections` (what clients and upstream connections may have of the descriptors), `descriptors`,
+    /// `files` (of the whole system) or `conntrack`.
     pub name: String,
     /// Taken.
     pub used: Option<u64>,
@@ -312,7 +334,7 @@ pub struct Budget {
 /// One look at the kernel's sockets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Census {
-    /// Seconds between two.
+    /// Seconds from the last one to the next: `runtime.census_interval`, or longer where it takes long.
     pub interval_s: f64,
     /// Seconds since the last one.
     pub age_s: f64,
@@ -320,6 +342,9 @@ pub struct Census {
     pub sockets: u64,
     /// CPU time of the last one, in seconds.
     pub cpu_s: f64,
+    /// CPU time of all of them, and of all looks at accept queues and budgets.
+    #[serde(default)]
+    pub cpu_total_s: f64,
 }
 
 #[cfg(test)]

@@ -6,6 +6,9 @@ use std::str::FromStr;
 use std::time::Duration;
 use std::{fs, io, mem};
 
+/// The descriptors of this process. proc_pid_fd(5)
+const DESCRIPTORS: &str = "/proc/self/fd";
+
 /// RLIMIT_NOFILE: (soft, hard). getrlimit(2)
 pub fn nofile() -> io::Result<(u64, u64)> {
     nofile_limit().map(|limit| (limit.rlim_cur, limit.rlim_max))
@@ -72,13 +75,22 @@ pub fn unprivileged_port_start() -> io::Result<u32> {
     read("/proc/sys/net/ipv4/ip_unprivileged_port_start", single)
 }
 
+/// Descriptors that this process has open, if the kernel counts them: since Linux 6.2 it does, and tells
+/// it as the size of the directory. An error names the directory.
+pub fn counted_descriptors() -> io::Result<Option<usize>> {
+    let directory = fs::metadata(DESCRIPTORS).map_err(|e| named(DESCRIPTORS, &e))?;
+    Ok(usize::try_from(directory.len()).ok().filter(|count| *count > 0))
+}
+
 /// Descriptors that this process has open. An error names the directory.
 pub fn open_descriptors() -> io::Result<usize> {
-    const DIRECTORY: &str = "/proc/self/fd";
-    let entries = fs::read_dir(DIRECTORY).map_err(|e| named(DIRECTORY, &e))?;
+    if let Some(count) = counted_descriptors()? {
+        return Ok(count);
+    }
+    let entries = fs::read_dir(DESCRIPTORS).map_err(|e| named(DESCRIPTORS, &e))?;
     let mut count = 0;
     for entry in entries {
-        entry.map_err(|e| named(DIRECTORY, &e))?;
+        entry.map_err(|e| named(DESCRIPTORS, &e))?;
         count += 1;
     }
     // The directory itself was open while it was read.
@@ -88,10 +100,9 @@ pub fn open_descriptors() -> io::Result<usize> {
 /// The inodes of the sockets that this process has open, as sock_diag(7) shows them. An error names the
 /// directory.
 pub fn socket_inodes() -> io::Result<HashSet<u32>> {
-    const DIRECTORY: &str = "/proc/self/fd";
     let mut inodes = HashSet::new();
-    for entry in fs::read_dir(DIRECTORY).map_err(|e| named(DIRECTORY, &e))? {
-        let entry = entry.map_err(|e| named(DIRECTORY, &e))?;
+    for entry in fs::read_dir(DESCRIPTORS).map_err(|e| named(DESCRIPTORS, &e))? {
+        let entry = entry.map_err(|e| named(DESCRIPTORS, &e))?;
         // One that was closed meanwhile has none.
         let target = fs::read_link(entry.path()).unwrap_or_default();
         inodes.extend(target.to_str().and_then(socket_inode));

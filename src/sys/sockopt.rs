@@ -32,6 +32,22 @@ pub fn upstream_socket(
     Ok(socket)
 }
 
+/// The number by which sock_diag(7) names a socket. fstat(2)
+///
+/// # Errors
+/// The kernel's own.
+#[allow(unsafe_code)]
+pub fn inode(socket: &impl AsFd) -> io::Result<u32> {
+    // SAFETY: stat is integers, for which all zeroes is a value.
+    let mut stat: libc::stat = unsafe { mem::zeroed() };
+    // SAFETY: the kernel writes one stat to a pointer that is valid for one.
+    if unsafe { libc::fstat(socket.as_fd().as_raw_fd(), &raw mut stat) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // sock_diag cuts it to this as well (idiag_inode).
+    Ok(stat.st_ino as u32)
+}
+
 /// A TCP socket for this family of addresses, non-blocking and closed on exec.
 pub fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {
     let kind = Type::STREAM.nonblocking().cloexec();

@@ -5,7 +5,7 @@ use crate::addr::{Ends, plain};
 use crate::command::{Command, Holding, Peer, Receiver, Suspect};
 use crate::pool::Pool;
 use crate::reason::CloseReason;
-use crate::session::Entry;
+use crate::session::{Entry, Phase};
 use crate::upstream::group::Group;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -97,12 +97,12 @@ fn holding(worker: &Worker, entry: &Entry, socket: Suspect) -> Holding {
         Peer::Client => entry.connection().map(|c| Ends::new(c.local, c.endpoint.address.0)),
         Peer::Endpoint => Some(Ends::new(entry.listener().address.0, entry.client().0)),
     };
-    Holding { socket, has_deadline: worker.timers.is_set(entry.timer()), other }
+    Holding { socket, phase: entry.phase(), has_deadline: worker.timers.is_set(entry.timer()), other }
 }
 
 fn find_idle(groups: &[Rc<Group>], socket: &Suspect) -> Option<Holding> {
     let found = pools_of(groups, socket).any(|pool| pool.has_idle_from(socket.ends.local));
-    found.then_some(Holding { socket: *socket, has_deadline: false, other: None })
+    found.then_some(Holding { socket: *socket, phase: Phase::Idle, has_deadline: false, other: None })
 }
 
 /// The pools that could hold the socket.

@@ -10,6 +10,7 @@ use crate::config::values::{duration, number, one_of, or_word, shown, text, word
 use config::Value;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 /// More threads than any host has cores are a slip of the pen.
@@ -22,6 +23,19 @@ pub(super) fn runtime(root: &Section<'_>, cores: usize, problems: &mut Problems)
     Runtime {
         workers: workers.flatten().unwrap_or_else(|| cores.clamp(1, WORKERS_MAX as usize)),
         shutdown_timeout: section.read("shutdown_timeout", problems, duration).unwrap_or(secs(30)),
+        census_interval: section.read("census_interval", problems, census_interval).unwrap_or(secs(2)),
+    }
+}
+
+/// A census that is older than the deadlines of what it watches would be of no use.
+fn census_interval(value: &Value) -> Result<Duration, Fault> {
+    let interval = duration(value)?;
+    match (Duration::from_millis(100)..=secs(60)).contains(&interval) {
+        true => Ok(interval),
+        false => Err(Fault::new(
+            format!("{} is out of range", shown(value)),
+            "write a duration from \"100ms\" to \"60s\"",
+        )),
     }
 }
 

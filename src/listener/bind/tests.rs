@@ -52,7 +52,11 @@ fn listener(name: &str, bind: &[&str]) -> Listener {
 
 fn config(workers: usize, listeners: Vec<Listener>) -> Config {
     Config {
-        runtime: Runtime { workers, shutdown_timeout: Duration::from_secs(1) },
+        runtime: Runtime {
+            workers,
+            shutdown_timeout: Duration::from_secs(1),
+            census_interval: Duration::from_secs(2),
+        },
         admin: Admin { listen: AdminListen::Tcp(([127, 0, 0, 1], 0).into()), token_file: None },
         log: Log { level: "info".to_owned(), format: LogFormat::Text, access: AccessLog::Off },
         listeners: listeners.into_iter().map(Arc::new).collect(),

@@ -1,7 +1,7 @@
 use super::*;
 use crate::command;
-use crate::metrics::close_wait::Stuck;
 use crate::observe::fixture::{self, Log};
+use crate::sys::sock_diag::TcpState;
 use std::net::{Shutdown, TcpListener, TcpStream};
 
 /// Runs `test` and returns what it logged.
@@ -22,7 +22,7 @@ fn listening() -> (TcpListener, Arc<Registry>) {
 #[test]
 fn it_counts_at_once_and_ends_when_it_is_dropped() {
     let registry = fixture::registry();
-    registry.close_wait.failed("not yet".into());
+    registry.close_wait.stuck.failed("not yet".into());
     let census = Census::start(Arc::clone(&registry), Vec::new()).unwrap();
     let start = Instant::now();
     while registry.close_wait.stuck(Instant::now()).is_err() {
@@ -42,8 +42,14 @@ fn what_no_worker_was_asked_about_is_not_called_nobodys() {
     // A worker that has ended hears nothing.
     let (ended, _) = command::channel();
     let (mut taker, start) = (Taker::new(Arc::clone(&registry), vec![ended]), Instant::now());
-    let lines = logged(|| (0..10).for_each(|number| taker.take(start + Duration::from_secs(60 * number))));
-    assert_eq!(registry.close_wait.stuck(start).map(|stuck: Stuck| stuck.count), Ok(1));
+    let lines = logged(|| {
+        (0..10).for_each(|number| {
+            let _ = taker.take(start + Duration::from_secs(60 * number));
+        })
+    });
+    let stuck = registry.close_wait.stuck(start).unwrap();
+    assert_eq!((stuck.count, stuck.sockets.len()), (1, 1));
+    assert_eq!(stuck.sockets[0].owner, Owner::Unanswered, "which is not to say that it has none");
     assert_eq!(lines, [""; 0]);
 }
 
@@ -54,11 +60,41 @@ fn a_failure_is_said_once_and_so_is_its_end() {
     let error = io::Error::other("no answer");
     let lines = logged(|| {
         for error in [None, Some(&error), Some(&error), None, None, Some(&error)] {
-            taker.report(0, "CLOSE_WAIT", error);
+            taker.report(0, "accept queues", error);
         }
-        taker.report(1, "ports", None);
+        taker.report(1, "connections", None);
     });
     let failures: Vec<_> = lines.iter().map(|line| line.contains("cannot count")).collect();
     assert_eq!(failures, [true, false, true], "{lines:?}");
     assert!(lines[0].contains("no answer") && lines[1].contains("counts again"), "{lines:?}");
+}
+
+#[test]
+fn what_was_counted_reaches_listeners_endpoints_and_sources() {
+    let (listener, endpoint) =
+        (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let mut config = fixture::config();
+    Arc::make_mut(&mut config.listeners[0]).bind = vec![listener.local_addr().unwrap()];
+    Arc::make_mut(&mut config.upstreams[0]).endpoints[0].address = endpoint.local_addr().unwrap();
+    let registry = fixture::registry_of(&config);
+    let running = registry.running();
+    let clients: Vec<_> =
+        (0..3).map(|_| TcpStream::connect(listener.local_addr().unwrap()).unwrap()).collect();
+    clients[0].shutdown(Shutdown::Write).unwrap();
+    let _dialled: Vec<_> =
+        (0..4).map(|_| TcpStream::connect(endpoint.local_addr().unwrap()).unwrap()).collect();
+    let (mut taker, now) = (Taker::new(Arc::clone(&registry), Vec::new()), Instant::now());
+    taker.sample(now);
+    assert_eq!(taker.take(now), config.runtime.census_interval);
+    let (clients, endpoint) = (&running.listeners[0].tcp_states, &running.upstreams[0].endpoints[0]);
+    let counts =
+        [TcpState::Established, TcpState::CloseWait, TcpState::Listen].map(|state| clients.get(state));
+    assert_eq!(counts, [2, 1, 1]);
+    assert_eq!(endpoint.tcp_states.get(TcpState::Established), 4);
+    assert_eq!(endpoint.sources[0].figures(now).used, 4, "the budget of the ports knows");
+    assert_eq!(running.upstreams[0].endpoints[1].tcp_states.get(TcpState::Established), 0);
+    let taken = registry.census.last.get(now).unwrap();
+    // The fixture has taken one.
+    assert_eq!((taken.sockets, registry.census.taken_total()), (7, 2));
+    assert!(registry.budgets.get().len() >= 3);
 }

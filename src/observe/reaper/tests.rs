@@ -1,6 +1,10 @@
 use super::*;
 use crate::observe::fixture;
+use crate::observe::places::Places;
+use crate::session::Phase;
+use crate::sys::sock_diag::Family;
 use crate::sys::sock_diag::TcpState;
+use std::net::SocketAddr;
 
 const S: fn(u64) -> Duration = Duration::from_secs;
 /// The half-close deadline of the fixture's listeners and upstream.
@@ -42,7 +46,8 @@ impl Scene {
     /// A census so many seconds after the start, in which inode 7 is ours.
     fn census(&mut self, at: u64, found: &[Socket]) -> Vec<Suspect> {
         let now = self.start + S(at);
-        self.reaper.note(found, &self.places, now);
+        let placed = found.iter().filter_map(|socket| Some((*socket, self.places.find(socket)?)));
+        self.reaper.note(&placed.collect::<Vec<_>>(), &self.places, now);
         if self.reaper.wants_inodes(now) {
             self.reaper.know_own(&HashSet::from([7]), now);
         }
@@ -50,12 +55,12 @@ impl Scene {
     }
 
     fn stuck(&self, at: u64) -> (u64, u64) {
-        let Stuck { count, oldest } = self.reaper.stuck(self.start + S(at));
+        let (count, oldest) = self.reaper.stuck(self.start + S(at));
         (count, oldest.as_secs())
     }
 
     fn judge(&mut self, at: u64, suspect: Suspect, has_deadline: bool, other_unsent: u32) -> Verdict {
-        let held = Holding { socket: suspect, has_deadline, other: None };
+        let held = Holding { socket: suspect, phase: Phase::Exchange, has_deadline, other: None };
         self.reaper.judge(&held, other_unsent, self.start + S(at))
     }
 }
@@ -122,14 +127,15 @@ fn what_no_descriptor_of_ours_holds_is_left_alone() {
 #[test]
 fn it_is_asked_whose_sockets_are_only_where_one_stays_and_not_always() {
     let (mut reaper, places, start) = (Reaper::default(), Scene::new().places, Instant::now());
-    let (first, second) = (socket(WEB, "192.0.2.1:5"), socket(WEB, "192.0.2.1:6"));
+    let of_web = |inode, peer| (Socket { inode, ..socket(WEB, peer) }, Place::Listener(0));
+    let (first, second) = (of_web(7, "192.0.2.1:5"), of_web(7, "192.0.2.1:6"));
     reaper.note(&[first], &places, start);
     assert!(!reaper.wants_inodes(start), "most are gone at once");
     reaper.note(&[first, second], &places, start + S(1));
     assert!(reaper.wants_inodes(start + S(1)));
     reaper.know_own(&HashSet::from([7]), start + S(1));
     assert!(!reaper.wants_inodes(start + S(1)));
-    let third = Socket { inode: 9, ..socket(WEB, "192.0.2.1:7") };
+    let third = of_web(9, "192.0.2.1:7");
     reaper.note(&[third], &places, start + S(2));
     reaper.note(&[third], &places, start + S(3));
     assert!(!reaper.wants_inodes(start + S(5)) && reaper.wants_inodes(start + S(6)));
@@ -176,42 +182,18 @@ fn what_nobody_knows_is_said_once_and_never_asked_about_again() {
 }
 
 #[test]
-fn a_listener_of_its_own_comes_before_a_wildcard() {
-    let mut config = fixture::config();
-    for (listener, (bind, half_close)) in
-        config.listeners.iter_mut().zip([("0.0.0.0:80", S(10)), ("127.0.0.1:80", S(20))])
-    {
-        let listener = std::sync::Arc::make_mut(listener);
-        (listener.bind, listener.timeout.half_close) = (vec![address(bind)], half_close);
-    }
-    let places = Places::of(&fixture::registry_of(&config).running());
-    let found = |local| places.find(&socket(local, "192.0.2.1:5"));
-    assert_eq!(found("127.0.0.1:80"), Some((Peer::Client, S(20))));
-    assert_eq!(found("198.51.100.1:80"), Some((Peer::Client, S(10))));
-    assert_eq!(found("198.51.100.1:81"), None);
-    assert_eq!(places.families().collect::<Vec<_>>(), [Family::V4]);
-}
-
-#[test]
-fn a_wildcard_is_for_sockets_of_its_family() {
-    let mut config = fixture::config();
-    std::sync::Arc::make_mut(&mut config.listeners[0]).bind = vec![address("[::]:80")];
-    let places = Places::of(&fixture::registry_of(&config).running());
-    let v4_over_v6 = Socket { family: Family::V6, ..socket("192.0.2.9:80", "192.0.2.1:5") };
-    let v6 = Socket { family: Family::V6, ..socket("[2001:db8::1]:80", "[2001:db8::2]:5") };
-    let v4 = socket("192.0.2.9:80", "192.0.2.1:5");
-    let found = [v4_over_v6, v6, v4].map(|socket| places.find(&socket).is_some());
-    assert_eq!(found, [true, true, false]);
-    assert_eq!(places.families().collect::<Vec<_>>(), [Family::V4, Family::V6]);
-}
-
-#[test]
-fn an_endpoint_of_two_upstreams_has_the_longer_deadline() {
-    let mut config = fixture::config();
-    let mut other = fixture::upstream("other", &[3000]);
-    other.timeout.half_close = S(90);
-    config.upstreams.push(other.into());
-    let places = Places::of(&fixture::registry_of(&config).running());
-    assert_eq!(places.find(&socket("127.0.0.1:5", ENDPOINT)), Some((Peer::Endpoint, S(90))));
-    assert_eq!(places.find(&socket("127.0.0.1:5", "127.0.0.1:3001")), Some((Peer::Endpoint, S(30))));
+fn the_oldest_are_told_first_once_they_were_seen_twice() {
+    let mut scene = Scene::new();
+    let client = socket(WEB, "192.0.2.1:5");
+    let endpoint = socket("127.0.0.1:40000", ENDPOINT);
+    let foreign = Socket { inode: 8, ..socket("127.0.0.1:40001", ENDPOINT) };
+    scene.census(0, &[endpoint]);
+    assert_eq!(scene.reaper.oldest(5, scene.start), [], "most are gone by the next census");
+    scene.census(2, &[endpoint, client, foreign]);
+    scene.census(7, &[endpoint, client, foreign]);
+    let told = |most| scene.reaper.oldest(most, scene.start + S(7));
+    let (first, second) = (suspect(&endpoint, Peer::Endpoint), suspect(&client, Peer::Client));
+    assert_eq!(told(5), [(first, S(7)), (second, S(5))]);
+    assert_eq!(told(1), [(first, S(7))]);
+    assert_eq!((scene.reaper.name(&first), scene.reaper.name(&second)), (Some("app"), Some("web")));
 }

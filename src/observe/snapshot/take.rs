@@ -2,26 +2,27 @@
 
 use super::*;
 use crate::config::model::{Balance, Protocol};
+use crate::metrics::accept_queue::QueueFigures;
+use crate::metrics::budgets::BudgetFigures;
+use crate::metrics::close_wait::StuckSocket;
 use crate::metrics::counters::{EndpointCounters, ListenerCounters};
 use crate::metrics::host::Host;
 use crate::metrics::render::RESPONSE_CLASSES;
+use crate::metrics::tcp_states::{StateCounts, TOLD};
 use crate::reason::{CloseReason, DiscardReason, RejectReason};
 use crate::registry::{EndpointState, ListenerState, Registry, Running, UpstreamState};
 use crate::source::ports::Figures;
+use crate::sys::sock_diag::TcpState;
 use std::time::{Duration, Instant};
-
-/// Why the kernel's view is `null` everywhere.
-const NO_CENSUS: &str = "not measured by this version: tcp_states, accept_queue.depth \
-     and depth_max, and in kernel: tcp_tw_reuse";
 
 impl Snapshot {
     /// The figures now. The workers go on counting meanwhile, so that two of them may be a few
     /// events apart.
     pub fn take(registry: &Registry, host: Host) -> Self {
         let mut notes = host.notes.clone();
-        let running = registry.running();
+        let (now, running) = (Instant::now(), registry.running());
+        let view = View::at(registry, now, &mut notes);
         let close_wait = close_wait(registry, &mut notes);
-        notes.push(NO_CENSUS.to_owned());
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_s: seconds(registry.started.elapsed()),
@@ -38,26 +39,86 @@ impl Snapshot {
             listeners: running
                 .listeners
                 .iter()
-                .map(|state| listener(&running, state, host.somaxconn))
+                .map(|state| listener(&running, state, &view, host.somaxconn))
                 .collect(),
-            upstreams: running.upstreams.iter().map(|state| upstream(state)).collect(),
+            upstreams: running.upstreams.iter().map(|state| upstream(state, &view)).collect(),
             close_wait: Some(close_wait),
-            budgets: Vec::new(),
-            census: None,
+            budgets: budgets(registry, &mut notes),
+            census: view.census,
             notes,
         }
     }
 }
 
+/// Those of [`TOLD`] that a connection can be in.
+const OF_CONNECTIONS: &[TcpState] = TOLD.split_last().expect("there are several").1;
+
+/// What of the kernel's view is known at this moment.
+struct View {
+    now: Instant,
+    census: Option<Census>,
+    /// Whether the listening sockets have been looked at.
+    queues: bool,
+}
+
+impl View {
+    fn at(registry: &Registry, now: Instant, notes: &mut Vec<String>) -> Self {
+        let (census, queues) = (registry.census.last.with_age(now), registry.census.queues.get(now));
+        let census = census.map_err(|why| notes.push(format!("tcp_states, census: {why}"))).ok();
+        let queues = queues.map_err(|why| notes.push(format!("accept_queue: {why}")));
+        let census = census.map(|(taken, age)| Census {
+            interval_s: seconds(taken.interval),
+            age_s: seconds(age),
+            sockets: taken.sockets,
+            cpu_s: taken.cpu.as_secs_f64(),
+            cpu_total_s: registry.census.cpu_total().as_secs_f64(),
+        });
+        Self { now, census, queues: queues.is_ok() }
+    }
+
+    /// Sockets by state, all of these states.
+    fn tcp_states(&self, counts: &StateCounts, states: &[TcpState]) -> Option<TcpStates> {
+        self.census.as_ref()?;
+        Some(states.iter().map(|state| (state.label().to_owned(), counts.get(*state).into())).collect())
+    }
+}
+
 fn close_wait(registry: &Registry, notes: &mut Vec<String>) -> CloseWait {
     let stuck = registry.close_wait.stuck(Instant::now());
-    let stuck = stuck.map_err(|why| notes.push(format!("close_wait.count and oldest_s: {why}"))).ok();
+    let stuck = stuck.map_err(|why| notes.push(format!("close_wait: {why}"))).ok();
     CloseWait {
-        count: stuck.map(|stuck| stuck.count),
-        oldest_s: stuck.map(|stuck| seconds(stuck.oldest)),
+        count: stuck.as_ref().map(|stuck| stuck.count),
+        oldest_s: stuck.as_ref().map(|stuck| seconds(stuck.oldest)),
         reaped_total: registry.close_wait.reaped_total(),
-        sockets: Vec::new(),
+        sockets: stuck.iter().flat_map(|stuck| &stuck.sockets).map(close_wait_socket).collect(),
     }
+}
+
+fn close_wait_socket(socket: &StuckSocket) -> CloseWaitSocket {
+    CloseWaitSocket {
+        side: socket.peer.label().to_owned(),
+        name: socket.name.clone(),
+        local: socket.ends.local.to_string(),
+        peer: socket.ends.remote.to_string(),
+        phase: socket.owner.phase().map(str::to_owned),
+        age_s: seconds(socket.since),
+    }
+}
+
+fn budgets(registry: &Registry, notes: &mut Vec<String>) -> Vec<Budget> {
+    let tenths = |value: f64| (value * 10.0).round() / 10.0;
+    let budget = |figures: BudgetFigures| {
+        notes.extend(figures.note);
+        Budget {
+            name: figures.resource.label().to_owned(),
+            used: figures.used,
+            limit: figures.limit,
+            per_s: figures.per_s.map(tenths),
+            exhausts_in_s: figures.exhausts_in_s.map(tenths),
+            level: figures.urgency.label().to_owned(),
+        }
+    };
+    registry.budgets.get().into_iter().map(budget).collect()
 }
 
 fn kernel(host: &Host) -> Kernel {
@@ -65,7 +126,7 @@ fn kernel(host: &Host) -> Kernel {
         somaxconn: host.somaxconn,
         tcp_max_syn_backlog: host.tcp_max_syn_backlog,
         local_ports: host.local_ports,
-        tcp_tw_reuse: None,
+        tcp_tw_reuse: host.tcp_tw_reuse,
         listen_overflows: host.tcp.listen_overflows,
         listen_drops: host.tcp.listen_drops,
         time_wait_overflow: host.tcp.time_wait_overflow,
@@ -81,7 +142,7 @@ fn kernel(host: &Host) -> Kernel {
     }
 }
 
-fn listener(running: &Running, state: &ListenerState, somaxconn: Option<u32>) -> Listener {
+fn listener(running: &Running, state: &ListenerState, view: &View, somaxconn: Option<u32>) -> Listener {
     let sum = |pick: &dyn Fn(&ListenerCounters) -> u64| state.workers.iter().map(pick).sum::<u64>();
     let closes = CloseReason::ALL.iter().map(|r| (r.label(), sum(&|w| w.closes.get(r.index()))));
     let rejects = RejectReason::ALL.iter().map(|r| (r.label(), sum(&|w| w.rejects.get(r.index()))));
@@ -102,12 +163,8 @@ fn listener(running: &Running, state: &ListenerState, somaxconn: Option<u32>) ->
         },
         requests_total: state.total(|w| &w.requests_total),
         accept_errors_total: state.total(|w| &w.accept_errors),
-        accept_queue: AcceptQueue {
-            depth: None,
-            limit: somaxconn.map_or(state.backlog, |most| state.backlog.min(most)).into(),
-            depth_max: None,
-        },
-        tcp_states: None,
+        accept_queue: accept_queue(state, view, somaxconn),
+        tcp_states: view.tcp_states(&state.tcp_states, &TOLD),
         closes: named(closes),
         rejects: named(rejects),
         responses: named(responses),
@@ -118,7 +175,32 @@ fn listener(running: &Running, state: &ListenerState, somaxconn: Option<u32>) ->
     }
 }
 
-fn upstream(state: &UpstreamState) -> Upstream {
+/// Where the listening sockets have not been looked at, the limit is what listen(2) was given, as far as
+/// net.core.somaxconn allows it.
+fn accept_queue(state: &ListenerState, view: &View, somaxconn: Option<u32>) -> AcceptQueue {
+    let asked = somaxconn.map_or(state.backlog, |most| state.backlog.min(most));
+    let queues = if view.queues { state.queues.figures(view.now) } else { Vec::new() };
+    let deepest = |pick: fn(&QueueFigures) -> u32| queues.iter().map(pick).max().map(u64::from);
+    AcceptQueue {
+        depth: deepest(|queue| queue.depth),
+        limit: queues.iter().map(|queue| queue.limit).min().unwrap_or(asked).into(),
+        depth_max: deepest(|queue| queue.deepest),
+        drops_total: view.queues.then(|| state.queues.drops_total()),
+        sockets: queues.iter().map(listen_socket).collect(),
+    }
+}
+
+fn listen_socket(queue: &QueueFigures) -> ListenSocket {
+    ListenSocket {
+        worker: queue.worker.map(|worker| worker as u64),
+        depth: queue.depth.into(),
+        limit: queue.limit.into(),
+        depth_max: queue.deepest.into(),
+        drops_total: queue.drops_total,
+    }
+}
+
+fn upstream(state: &UpstreamState, view: &View) -> Upstream {
     let endpoints = state.endpoints.iter().enumerate();
     Upstream {
         name: state.config.name.clone(),
@@ -130,11 +212,11 @@ fn upstream(state: &UpstreamState) -> Upstream {
             Balance::Hash(_) => "hash",
         }
         .to_owned(),
-        endpoints: endpoints.map(|(index, one)| endpoint(state, index, one)).collect(),
+        endpoints: endpoints.map(|(index, one)| endpoint(state, index, one, view)).collect(),
     }
 }
 
-fn endpoint(upstream: &UpstreamState, index: usize, state: &EndpointState) -> Endpoint {
+fn endpoint(upstream: &UpstreamState, index: usize, state: &EndpointState, view: &View) -> Endpoint {
     let (idle_timeout, idle_timeout_from) = state.idle_timeout_at(&upstream.config, Instant::now());
     let (opened, reused) = (state.total(|w| &w.opened_total), state.total(|w| &w.reused_total));
     let discards = |worker: &EndpointCounters, r: &DiscardReason| worker.discards.get(r.index());
@@ -166,7 +248,7 @@ fn endpoint(upstream: &UpstreamState, index: usize, state: &EndpointState) -> En
             received_total: state.total(|w| &w.received_bytes),
             sent_total: state.total(|w| &w.sent_bytes),
         },
-        tcp_states: None,
+        tcp_states: view.tcp_states(&state.tcp_states, OF_CONNECTIONS),
         time_wait: TimeWait {
             caused_total: state.total(|w| &w.time_wait_caused_total),
             avoided_total: state.total(|w| &w.time_wait_avoided_total),

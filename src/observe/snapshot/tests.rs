@@ -15,6 +15,7 @@ fn host() -> Host {
         somaxconn: Some(512),
         tcp_max_syn_backlog: Some(2048),
         local_ports: Some([32768, 60999]),
+        tcp_tw_reuse: Some(2),
         tcp: TcpCounters {
             listen_overflows: Some(5),
             listen_drops: Some(6),
@@ -37,24 +38,30 @@ fn promised() -> Value {
     json!({
         "version": "", "uptime_s": 0.0, "config": {"generation": 1, "loaded_at": ""},
         "process": {"fds": {"used": 0, "limit": 0}, "memory_bytes": 0},
-        "kernel": {"somaxconn": 0, "tcp_max_syn_backlog": 0, "local_ports": [0, 0], "tcp_tw_reuse": null,
+        "kernel": {"somaxconn": 0, "tcp_max_syn_backlog": 0, "local_ports": [0, 0], "tcp_tw_reuse": 0,
             "listen_overflows": 0, "listen_drops": 0, "time_wait_overflow": 0, "orphans": 0,
             "tcp_memory_bytes": [0, 0]},
         "listeners": [{"name": "", "address": "", "protocol": "",
             "sessions": {"current": 0, "total": 0}, "requests_total": 0,
-            "accept_queue": {"depth": null, "limit": 0, "depth_max": null},
-            "tcp_states": null,
+            "accept_queue": {"depth": 0, "limit": 0, "depth_max": 0, "drops_total": 0,
+                "sockets": [{"worker": 0, "depth": 0, "limit": 0, "depth_max": 0, "drops_total": 0}]},
+            "tcp_states": {"established": 0, "syn_recv": 0, "fin_wait1": 0, "fin_wait2": 0, "time_wait": 0,
+                "close_wait": 0, "last_ack": 0, "closing": 0, "syn_sent": 0, "listen": 0},
             "closes": {"client_fin": 0, "graceful": 0, "reset": 0, "half_close_deadline": 0, "reaped": 0}}],
         "upstreams": [{"name": "", "balance": "", "endpoints": [{
             "address": "", "health": "", "admin": "",
             "connections": {"idle": 0, "leased": 0, "connecting": 0, "waiting": 0},
             "opened_total": 0, "reused_total": 0, "reuse_ratio": 0.0, "retries_total": 0, "connect_errors_total": 0,
             "idle_timeout_s": 0.0, "idle_timeout_from": "",
-            "tcp_states": null,
+            "tcp_states": {"established": 0, "syn_recv": 0, "fin_wait1": 0, "fin_wait2": 0, "time_wait": 0,
+                "close_wait": 0, "last_ack": 0, "closing": 0, "syn_sent": 0},
             "time_wait": {"caused_total": 0, "avoided_total": 0},
             "ports": [{"source": "", "capacity": 0, "used": 0, "time_wait": 0, "free": 0,
                 "opens_per_s": 0.0, "exhausts_in_s": null, "level": ""}]}]}],
-        "close_wait": {"count": 0, "oldest_s": 0.0, "reaped_total": 0},
+        "close_wait": {"count": 0, "oldest_s": 0.0, "reaped_total": 0,
+            "sockets": [{"side": "", "name": "", "local": "", "peer": "", "phase": "", "age_s": 0.0}]},
+        "budgets": [{"name": "", "used": 0, "limit": 0, "per_s": 0.0, "exhausts_in_s": 0.0, "level": ""}],
+        "census": {"interval_s": 0.0, "age_s": 0.0, "sockets": 0, "cpu_s": 0.0, "cpu_total_s": 0.0},
         "notes": [""]
     })
 }
@@ -105,7 +112,13 @@ fn figures_are_summed_over_workers() {
     );
     assert_eq!(stats["upstreams"][0]["endpoints"][1]["reuse_ratio"], Value::Null);
     assert_eq!(stats["process"], json!({"fds": {"used": 41, "limit": 20000}, "memory_bytes": 12_000_000}));
-    let close_wait = json!({"count": 2, "oldest_s": 1.5, "reaped_total": 1, "sockets": []});
+    let sockets = json!([
+        {"side": "client", "name": "web", "local": "127.0.0.1:8080", "peer": "192.0.2.1:5",
+            "phase": "exchange", "age_s": 1.5},
+        {"side": "upstream", "name": "app", "local": "127.0.0.1:40000", "peer": "127.0.0.1:3000",
+            "phase": null, "age_s": 1.0},
+    ]);
+    let close_wait = json!({"count": 2, "oldest_s": 1.5, "reaped_total": 1, "sockets": sockets});
     assert_eq!(stats["close_wait"], close_wait);
     assert_eq!(stats["config"]["loaded_at"], "2026-09-21T14:13:20.000Z");
 }
@@ -118,17 +131,43 @@ fn an_unreadable_figure_is_null_and_the_note_survives() {
     assert_eq!(stats["process"]["memory_bytes"], Value::Null);
     assert_eq!(stats["kernel"]["local_ports"], Value::Null);
     assert_eq!(stats["notes"][0], "why");
-    assert_eq!(stats["listeners"][0]["accept_queue"]["limit"], 1024);
-    registry.close_wait.failed("sock_diag: dump: no".into());
+    assert_eq!(stats["listeners"][1]["accept_queue"]["limit"], 1024, "as listen(2) was told");
+    registry.close_wait.stuck.failed("sock_diag: dump: no".into());
+    registry.census.last.failed("sock_diag: dump: no".into());
+    registry.census.queues.failed("sock_diag: send: no".into());
     let later = take(&registry);
     let close_wait = json!({"count": null, "oldest_s": null, "reaped_total": 1, "sockets": []});
     assert_eq!(later["close_wait"], close_wait);
-    assert_eq!(later["notes"][1], "close_wait.count and oldest_s: sock_diag: dump: no");
+    let notes = ["tcp_states, census: sock_diag: dump: no", "accept_queue: sock_diag: send: no"];
+    let notes = [&["something could not be read"], &notes[..], &["close_wait: sock_diag: dump: no"]].concat();
+    assert_eq!(
+        later["notes"].as_array().unwrap()[..4],
+        notes.iter().map(|note| json!(note)).collect::<Vec<_>>()
+    );
+    assert_eq!((&later["listeners"][0]["tcp_states"], &later["census"]), (&Value::Null, &Value::Null));
+    let queue = json!({"depth": null, "limit": 512, "depth_max": null, "drops_total": null, "sockets": []});
+    assert_eq!(later["listeners"][0]["accept_queue"], queue, "no longer than somaxconn");
 }
 
 #[test]
-fn the_accept_queue_is_no_longer_than_somaxconn() {
-    assert_eq!(take(&fixture::registry())["listeners"][0]["accept_queue"]["limit"], 512);
+fn the_kernels_view_is_told_by_listener_socket_and_endpoint() {
+    let stats = take(&fixture::registry());
+    let web = &stats["listeners"][0];
+    let queue = |worker, depth, deepest, drops| json!({"worker": worker, "depth": depth, "limit": 512, "depth_max": deepest, "drops_total": drops});
+    assert_eq!(
+        web["accept_queue"],
+        json!({"depth": 4, "limit": 512, "depth_max": 7, "drops_total": 9,
+            "sockets": [queue(0, 0, 7, 0), queue(1, 4, 4, 9)]})
+    );
+    assert_eq!((&web["tcp_states"]["established"], &web["tcp_states"]["listen"]), (&json!(3), &json!(2)));
+    let endpoint = &stats["upstreams"][0]["endpoints"][0]["tcp_states"];
+    assert_eq!((&endpoint["established"], endpoint.get("listen")), (&json!(3), None));
+    assert_eq!(
+        stats["budgets"][1],
+        json!({"name": "conntrack", "used": null, "limit": null, "per_s": null,
+        "exhausts_in_s": null, "level": "ok"})
+    );
+    assert!(stats["notes"].as_array().unwrap().contains(&json!("budgets.conntrack: it cannot be read")));
 }
 
 #[test]

@@ -111,7 +111,7 @@ fn the_hosts_counters_count_while_they_grow() {
 fn a_drain_and_an_old_census_are_told() {
     let mut snapshot = healthy();
     snapshot.draining = true;
-    snapshot.census = Some(Census { interval_s: 1.0, age_s: 2.9, sockets: 9, cpu_s: 0.0 });
+    snapshot.census = Some(Census { interval_s: 1.0, age_s: 2.9, sockets: 9, cpu_s: 0.0, cpu_total_s: 0.0 });
     assert_eq!(now(&snapshot), ["WARNING draining: new clients are not accepted"]);
     snapshot.census.as_mut().unwrap().age_s = 61.0;
     assert_eq!(now(&snapshot)[0], "WARNING TCP states, queues and ports were last looked at 1m 1s ago");

@@ -77,7 +77,8 @@ const STATES: [(&str, &str); 9] = [
 fn states(states: Option<&TcpStates>) -> String {
     let Some(states) = states else { return super::format::MISSING.to_owned() };
     let known = STATES.iter().filter_map(|(state, short)| Some((*short, *states.get(*state)?)));
-    let is_new = |state: &str| STATES.iter().all(|(known, _)| *known != state);
+    // Sockets that listen are no connections, and stand in the queue's column.
+    let is_new = |state: &str| state != "listen" && STATES.iter().all(|(known, _)| *known != state);
     let others = states.iter().filter(|(state, _)| is_new(state)).map(|(state, n)| (state.as_str(), *n));
     let counted: Vec<_> =
         known.chain(others).filter(|(_, n)| *n > 0).map(|(state, n)| format!("{state} {n}")).collect();
@@ -99,8 +100,14 @@ mod tests {
         let counted = |counts: &[(&str, u64)]| {
             states(Some(&counts.iter().map(|(state, n)| ((*state).to_owned(), *n)).collect()))
         };
-        let many =
-            [("established", 120), ("time_wait", 4), ("close_wait", 2), ("last_ack", 0), ("zombie", 1)];
+        let many = [
+            ("established", 120),
+            ("time_wait", 4),
+            ("close_wait", 2),
+            ("last_ack", 0),
+            ("listen", 2),
+            ("zombie", 1),
+        ];
         assert_eq!(counted(&many), "cw 2 est 120 tw 4 zombie 1");
         assert_eq!((counted(&[("established", 0)]), states(None)), ("none".into(), "-".into()));
     }

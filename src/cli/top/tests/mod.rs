@@ -41,8 +41,10 @@ pub(super) fn unmeasured() -> Snapshot {
     snapshot.process.fds.used = None;
     snapshot.process.memory_bytes = None;
     for listener in &mut snapshot.listeners {
-        (listener.tcp_states, listener.accept_queue) =
-            (None, AcceptQueue { depth: None, limit: 1024, depth_max: None });
+        (listener.tcp_states, listener.accept_queue) = (
+            None,
+            AcceptQueue { depth: None, limit: 1024, depth_max: None, drops_total: None, sockets: vec![] },
+        );
     }
     for endpoint in snapshot.upstreams.iter_mut().flat_map(|upstream| &mut upstream.endpoints) {
         (endpoint.tcp_states, endpoint.ports) = (None, None);

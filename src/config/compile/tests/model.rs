@@ -18,7 +18,7 @@ fn the_smallest_file_is_a_complete_configuration() {
     let Loaded { config, warnings, .. } = loaded(text);
     assert_eq!(warnings, []);
     assert!(config.runtime.workers >= 1);
-    assert_eq!(config.runtime.shutdown_timeout, secs(30));
+    assert_eq!((config.runtime.shutdown_timeout, config.runtime.census_interval), (secs(30), secs(2)));
     assert_eq!(config.admin.listen, AdminListen::Tcp("127.0.0.1:9900".parse().unwrap()));
     assert_eq!(config.admin.token_file, None);
     let log = Log { level: "info".into(), format: LogFormat::Text, access: AccessLog::Off };
@@ -103,7 +103,7 @@ fn default_upstream() -> Upstream {
 
 /// A value other than the default for every key that can have one beside the others.
 const EVERY_KEY: &str = r#"
-runtime = { workers = 3, shutdown_timeout = "0s" }
+runtime = { workers = 3, shutdown_timeout = "0s", census_interval = "500ms" }
 admin = { listen = "unix:/run/millpond.sock", token_file = "/run/token" }
 log = { level = "warn,millpond=trace", format = "json", access = "/var/log/a" }
 [[listener]]
@@ -158,7 +158,10 @@ pool.max_connections = 30
 fn every_key_of_the_process_reaches_the_model() {
     let Loaded { config, warnings, .. } = loaded(EVERY_KEY);
     assert_eq!(warnings, []);
-    assert_eq!(config.runtime, Runtime { workers: 3, shutdown_timeout: Duration::ZERO });
+    assert_eq!(
+        config.runtime,
+        Runtime { workers: 3, shutdown_timeout: Duration::ZERO, census_interval: Duration::from_millis(500) }
+    );
     assert_eq!(config.admin.listen, AdminListen::Unix("/run/millpond.sock".into()));
     assert_eq!(config.admin.token_file, Some("/run/token".into()));
     assert_eq!(

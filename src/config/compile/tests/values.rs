@@ -9,6 +9,12 @@ const WRONG: &[(&str, &str, &str, &str)] = &[
     ("runtime.workers", "[runtime]\nworkers = 1025", "1025 is out of range", "from 1 to 1024"),
     ("runtime.workers", "[runtime]\nworkers = \"four\"", "\"four\" is not a whole number", "\"auto\""),
     ("runtime.shutdown_timeout", "[runtime]\nshutdown_timeout = 30", "30 has no unit", "write \"30s\""),
+    (
+        "runtime.census_interval",
+        "[runtime]\ncensus_interval = \"50ms\"",
+        "\"50ms\" is out of range",
+        "from \"100ms\"",
+    ),
     ("admin.listen", "[admin]\nlisten = \"0.0.0.0:9900\"", "0.0.0.0:9900 can be reached", "token_file = "),
     (
         "admin.listen",
