@@ -18,8 +18,8 @@
 //! for a request on a connection that is there.
 //!
 //! Beside the workers, a control thread serves the [`admin`] server, takes snapshots of the counters
-//! for its streams and its history, and ends a drain that takes too long; a thread asks the kernel once
-//! a second what it has of our sockets ([`observe::census`]); and a thread writes the access log, where
+//! for its streams and its history, and ends a drain that takes too long; a thread asks the kernel every
+//! few seconds what it has of our sockets ([`observe::census`]); and a thread writes the access log, where
 //! there is one. The [`supervisor`] starts all of them or none. Whatever they want of a worker is a
 //! [`command`], which the worker carries out itself.
 //!
@@ -47,10 +47,12 @@
 //! 6. [`close::policy`] decides between FIN, FIN and drain, and RST; [`close::linger`] carries it
 //!    out. The session's guard counts the one reason for which it ended.
 //!
-//! Beside it runs the kernel's view of the same sockets: [`observe::census`] counts the ports that are
-//! held towards each endpoint, which the budgets of [`source`] are corrected by, and finds what is in
-//! CLOSE_WAIT. [`observe::reaper`] suspects what has been there for too long; the worker that owns it
-//! tells what it is waiting for, and closes it if that is nothing.
+//! Beside it runs the kernel's view of the same sockets: [`observe::census`] asks for them by netlink
+//! ([`sys::sock_diag`]), finds by their addresses whose they are ([`observe::places`]), and counts the states
+//! of every listener and endpoint. By the same count the budgets of [`source`] are corrected, and what is in
+//! CLOSE_WAIT is found: [`observe::reaper`] suspects what has been there for too long; the worker that owns
+//! it tells what it is waiting for, and closes it if that is nothing. Once a second the census looks at the
+//! accept queues, and at what can run out ([`observe::budget`] foretells when).
 //!
 //! # Modules
 //!
@@ -72,7 +74,7 @@
 //!
 //! What decides is kept apart from what does I/O: [`http1`], [`upstream::balance`],
 //! [`upstream::health`], [`upstream::idle_learning`], [`pool::idle`], [`pool::waiters`], [`close::policy`],
-//! [`source::ports`], [`observe::reaper`], [`forward::half_close`], [`forward::blocked`] and [`timer::wheel`]
+//! [`source::ports`], [`observe::places`], [`observe::budget`], [`observe::reaper`], [`forward::half_close`], [`forward::blocked`] and [`timer::wheel`]
 //! read no clock, hold no socket and draw no random number. Time and seeds are their arguments, so that tests
 //! need neither to wait nor to hope.
 //!

@@ -188,7 +188,7 @@ impl Ledger {
     /// no TCP timestamps. From now on they count.
     pub fn blame_time_waits(&mut self, capacity: u32, now: Instant) -> bool {
         let all = u64::from(self.taken(false, now).open) + u64::from(self.kernel_time_waits);
-        // The census is up to a second old.
+        // The census is older than that: what it misses, the next dial that fails finds.
         let blamed = self.hold.reuse && all * 100 >= u64::from(capacity) * 95;
         if blamed {
             self.hold = Hold::TO_THE_END;

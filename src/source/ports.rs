@@ -352,7 +352,7 @@ impl Told {
 /// For how long the level has been lower when that is said.
 const SETTLED: Duration = Duration::from_secs(5);
 /// For how long nothing is dialled after EADDRNOTAVAIL at connect(2), for which the kernel has looked at
-/// every port: until the next census, which comes every second and tells who has them.
+/// every port. By then, or a census later, it is known who has them.
 const NO_PORTS_REST: Duration = Duration::from_secs(1);
 /// The same when the address is not there. Somebody has to add it.
 const NO_ADDRESS_REST: Duration = Duration::from_secs(10);
