@@ -7,6 +7,7 @@ use crate::sys::limits;
 use crate::sys::netstat::{self, TcpCounters};
 use crate::sys::sock_diag::{Detail, Filter, TcpState, TcpStates, visit_detailed};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,7 @@ pub(super) struct Queues {
 /// A socket that drops.
 #[derive(Debug)]
 struct Trouble {
+    listener: String,
     told: Instant,
     last: Instant,
     untold: u64,
@@ -71,8 +73,13 @@ impl Queues {
     /// A socket has dropped something.
     fn note(&mut self, listener: &ListenerState, look: &Look, cause: Cause, now: Instant) {
         let trouble = self.troubles.entry(look.inode);
-        let is_new = matches!(trouble, std::collections::hash_map::Entry::Vacant(_));
-        let trouble = trouble.or_insert(Trouble { told: now, last: now, untold: 0 });
+        let is_new = matches!(trouble, Entry::Vacant(_));
+        let trouble = trouble.or_insert_with(|| Trouble {
+            listener: listener.config.name.clone(),
+            told: now,
+            last: now,
+            untold: 0,
+        });
         trouble.last = now;
         trouble.untold += u64::from(look.dropped);
         if is_new || now.saturating_duration_since(trouble.told) >= TOLD_EVERY {
@@ -86,7 +93,8 @@ impl Queues {
         self.troubles.retain(|_, trouble| {
             let is_over = now.saturating_duration_since(trouble.last) >= TOLD_EVERY;
             if is_over && trouble.untold > 0 {
-                tracing::warn!(dropped = trouble.untold, "more clients were turned away before it ended");
+                let Trouble { listener, untold, .. } = trouble;
+                tracing::warn!(%listener, dropped = untold, "more were turned away before it ended");
             }
             !is_over
         });
