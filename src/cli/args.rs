@@ -9,6 +9,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+/// Where the admin server listens by default.
+const ADMIN: &str = "127.0.0.1:9900";
+
 /// The whole command line.
 #[derive(Debug, Parser)]
 #[command(
@@ -62,7 +65,7 @@ pub(super) enum Command {
     /// with 1 when anything is critical.
     #[command(after_help = "Examples:\n  millpond doctor -c millpond.toml\n  \
                             millpond doctor -c millpond.toml --json\n  \
-                            ExecStartPre=-/usr/bin/millpond doctor -c /etc/millpond.toml  (in the systemd unit)")]
+                            ExecStartPre=-/usr/bin/millpond doctor -c /etc/millpond/millpond.toml  (in the systemd unit)")]
     Doctor(DoctorArgs),
 
     /// Work out whether a rate of connections exhausts the source ports
@@ -84,6 +87,22 @@ pub(super) enum Command {
                             millpond stats --admin unix:/run/millpond/admin.sock\n  \
                             millpond stats --admin 192.0.2.7:9900 --token-file admin.token")]
     Stats(StatsArgs),
+
+    /// Have a running instance finish what runs, and end
+    ///
+    /// Its listeners close at once, so that new clients are refused; what runs may finish, at most for its
+    /// runtime.shutdown_timeout. Take it out of whatever sends clients to it before.
+    #[command(after_help = "Examples:\n  millpond drain\n  millpond drain --wait\n  \
+                            millpond drain --admin unix:/run/millpond/admin.sock")]
+    Drain(DrainArgs),
+
+    /// Ask a running instance whether it serves new clients
+    ///
+    /// For health checks where there is neither a shell nor curl, as in a container. Exits with 0 if it does,
+    /// with 1 if it drains or does not answer within 5 s. Needs no token.
+    #[command(after_help = "Examples:\n  millpond health\n  millpond health --live\n  \
+                            HEALTHCHECK CMD [\"millpond\", \"health\", \"--live\"]  (in a Dockerfile)")]
+    Health(HealthArgs),
 
     /// Watch a running instance, full screen
     ///
@@ -184,6 +203,27 @@ pub(super) struct StatsArgs {
 }
 
 #[derive(Debug, ClapArgs)]
+pub(super) struct DrainArgs {
+    #[command(flatten)]
+    pub(super) instance: Instance,
+
+    /// Wait until it has ended; exits with 1 if that takes longer than its runtime.shutdown_timeout
+    #[arg(long)]
+    pub(super) wait: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct HealthArgs {
+    /// Where the admin server of the instance listens: host:port or unix:/path; else MILLPOND_ADMIN_LISTEN says it
+    #[arg(long, value_name = "ADDR", env = "MILLPOND_ADMIN_LISTEN", hide_env = true, default_value = ADMIN)]
+    pub(super) admin: AdminTarget,
+
+    /// Ask only whether the process answers, drain or not
+    #[arg(long)]
+    pub(super) live: bool,
+}
+
+#[derive(Debug, ClapArgs)]
 pub(super) struct TopArgs {
     #[command(flatten)]
     pub(super) instance: Instance,
@@ -205,8 +245,8 @@ fn interval(text: &str) -> Result<Duration, String> {
 /// Which running instance is meant, and what opens its admin server.
 #[derive(Clone, Debug, ClapArgs)]
 pub(super) struct Instance {
-    /// Where the admin server of the instance listens: host:port or unix:/path
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9900")]
+    /// Where the admin server of the instance listens: host:port or unix:/path; else MILLPOND_ADMIN_LISTEN says it
+    #[arg(long, value_name = "ADDR", env = "MILLPOND_ADMIN_LISTEN", hide_env = true, default_value = ADMIN)]
     pub(super) admin: AdminTarget,
 
     /// The file with its token, if it wants one; else MILLPOND_ADMIN_TOKEN_FILE names it
@@ -251,6 +291,8 @@ impl FromStr for AdminTarget {
     fn from_str(text: &str) -> Result<Self, Infallible> {
         Ok(match text.strip_prefix("unix:") {
             Some(path) => Self::Unix(path.into()),
+            // A variable that is empty counts as unset.
+            None if text.is_empty() => Self::Tcp(ADMIN.to_owned()),
             None => Self::Tcp(text.to_owned()),
         })
     }
@@ -348,12 +390,25 @@ mod tests {
     }
 
     #[test]
+    fn a_drain_waits_if_told_to_and_health_asks_for_one_thing() {
+        assert!(matches!(parse("millpond drain"), Ok(Command::Drain(drain)) if !drain.wait));
+        let Ok(Command::Drain(drain)) = parse("millpond drain --wait --admin [::1]:1 --token-file t") else {
+            panic!("refused")
+        };
+        assert_eq!((drain.wait, drain.instance.admin.to_string().as_str()), (true, "[::1]:1"));
+        assert!(matches!(parse("millpond health"), Ok(Command::Health(health)) if !health.live));
+        assert!(matches!(parse("millpond health --live"), Ok(Command::Health(health)) if health.live));
+        assert!(parse("millpond health --token-file t").is_err(), "probes need none");
+    }
+
+    #[test]
     fn the_admin_address_is_tcp_or_unix() {
         let admin = |line| match parse(line) {
             Ok(Command::Stats(stats)) => stats.instance.admin,
             other => panic!("{other:?}"),
         };
         assert_eq!(admin("millpond stats"), AdminTarget::Tcp("127.0.0.1:9900".into()));
+        assert_eq!(admin("millpond stats --admin "), AdminTarget::Tcp("127.0.0.1:9900".into()), "empty");
         assert_eq!(admin("millpond stats --admin localhost:1"), AdminTarget::Tcp("localhost:1".into()));
         let unix = admin("millpond stats --admin unix:/run/a.sock");
         assert_eq!(

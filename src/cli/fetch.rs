@@ -1,4 +1,4 @@
-//! One GET from the admin server of a running instance.
+//! One request to the admin server of a running instance.
 
 use super::args::{AdminTarget, Instance};
 use crate::admin::{Token, TokenError};
@@ -6,8 +6,9 @@ use crate::config::load::process_variable;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
 use hyper::header::{AUTHORIZATION, HOST};
-use hyper::{Request, StatusCode};
+use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -31,7 +32,7 @@ pub(super) enum FetchError {
     #[error(
         "no millpond answers at {target} ({why}); is it running? --admin says where its admin server listens"
     )]
-    NotThere { target: AdminTarget, why: String },
+    NotThere { target: AdminTarget, why: io::Error },
     /// The file with the token is missing, or holds none.
     #[error("{0}")]
     Token(#[from] TokenError),
@@ -39,21 +40,55 @@ pub(super) enum FetchError {
     #[error("{target} answers 401 Unauthorized: {}; --token-file names the file with its token", text.trim_end())]
     Unauthorised { target: AdminTarget, text: String },
     /// It said no.
-    #[error("{target} answers {status} to GET {path}: {}", text.trim_end())]
-    Status { target: AdminTarget, path: &'static str, status: StatusCode, text: String },
+    #[error("{target} answers {status} to {asked}: {}", text.trim_end())]
+    Status { target: AdminTarget, asked: Asked, status: StatusCode, text: String },
     /// It broke off, or does not speak HTTP.
-    #[error("{target} does not answer GET {path} properly: {why}")]
-    Broken { target: AdminTarget, path: &'static str, why: String },
+    #[error("{target} does not answer {asked} properly: {why}")]
+    Broken { target: AdminTarget, asked: Asked, why: String },
 }
 
-/// The body of a 200 answer.
+impl FetchError {
+    /// Whether nobody listens there, as opposed to somebody who does not answer.
+    pub(super) fn is_nobody(&self) -> bool {
+        use io::ErrorKind::{ConnectionRefused, NotFound};
+        matches!(self, Self::NotThere { why, .. } if [ConnectionRefused, NotFound].contains(&why.kind()))
+    }
+}
+
+/// What is asked for, without a body.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    method: Method,
+    path: &'static str,
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method, self.path)
+    }
+}
+
+/// The body of a 2xx answer.
 pub(super) fn get(instance: &Instance, path: &'static str) -> Result<Bytes, FetchError> {
-    let (target, token) = (&instance.admin, token(instance)?);
-    let there = |error: io::Error| FetchError::NotThere { target: target.clone(), why: error.to_string() };
+    ask(&instance.admin, token(instance)?, Asked { method: Method::GET, path })
+}
+
+/// The same of what is open to everybody, for which no token is looked for.
+pub(super) fn probe(target: &AdminTarget, path: &'static str) -> Result<Bytes, FetchError> {
+    ask(target, None, Asked { method: Method::GET, path })
+}
+
+/// Has it do something; the body of a 2xx answer.
+pub(super) fn post(instance: &Instance, path: &'static str) -> Result<Bytes, FetchError> {
+    ask(&instance.admin, token(instance)?, Asked { method: Method::POST, path })
+}
+
+fn ask(target: &AdminTarget, token: Option<Token>, asked: Asked) -> Result<Bytes, FetchError> {
+    let there = |why: io::Error| FetchError::NotThere { target: target.clone(), why };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(there)?;
     runtime.block_on(async {
         let late = || there(io::Error::new(io::ErrorKind::TimedOut, "no answer in time"));
-        timeout(DEADLINE, exchange(target, token.as_ref(), path)).await.unwrap_or_else(|_| Err(late()))
+        timeout(DEADLINE, exchange(target, token.as_ref(), asked)).await.unwrap_or_else(|_| Err(late()))
     })
 }
 
@@ -64,41 +99,42 @@ fn token(instance: &Instance) -> Result<Option<Token>, FetchError> {
     Ok(file.map(|file| Token::read(&file)).transpose()?)
 }
 
-async fn exchange(
-    target: &AdminTarget,
-    token: Option<&Token>,
-    path: &'static str,
-) -> Result<Bytes, FetchError> {
-    let there = |error: io::Error| FetchError::NotThere { target: target.clone(), why: error.to_string() };
+async fn exchange(target: &AdminTarget, token: Option<&Token>, asked: Asked) -> Result<Bytes, FetchError> {
+    let there = |why: io::Error| FetchError::NotThere { target: target.clone(), why };
     let (status, body) = match target {
         AdminTarget::Tcp(address) => {
             let stream = TcpStream::connect(address).await.map_err(there)?;
-            request(stream, address, token, path).await
+            request(stream, address, token, &asked).await
         }
         AdminTarget::Unix(file) => {
             let stream = UnixStream::connect(file).await.map_err(there)?;
-            request(stream, "localhost", token, path).await
+            request(stream, "localhost", token, &asked).await
         }
     }
-    .map_err(|error| FetchError::Broken { target: target.clone(), path, why: format!("{error:#}") })?;
-    if status == StatusCode::OK {
+    .map_err(|error| FetchError::Broken {
+        target: target.clone(),
+        asked: asked.clone(),
+        why: format!("{error:#}"),
+    })?;
+    if status.is_success() {
         return Ok(body);
     }
     let text = String::from_utf8_lossy(&body).into_owned();
     if status == StatusCode::UNAUTHORIZED {
         return Err(FetchError::Unauthorised { target: target.clone(), text });
     }
-    Err(FetchError::Status { target: target.clone(), path, status, text })
+    Err(FetchError::Status { target: target.clone(), asked, status, text })
 }
 
 async fn request(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     host: &str,
     token: Option<&Token>,
-    path: &str,
+    Asked { method, path }: &Asked,
 ) -> anyhow::Result<(StatusCode, Bytes)> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let mut request = Request::get(path).header(HOST, host).body(Empty::<Bytes>::new())?;
+    let mut request =
+        Request::builder().method(method).uri(*path).header(HOST, host).body(Empty::<Bytes>::new())?;
     if let Some(token) = token {
         request.headers_mut().insert(AUTHORIZATION, token.authorization());
     }

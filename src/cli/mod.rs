@@ -5,7 +5,11 @@ mod args;
 pub mod check;
 mod demo;
 pub mod doctor;
+mod drain;
 mod fetch;
+#[cfg(test)]
+mod generated;
+mod health;
 mod plan;
 mod run;
 mod signals;
@@ -46,6 +50,8 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
         Command::Doctor(args) => doctor::doctor(&args, &mut out),
         Command::Plan(args) => Ok(plan::plan(&args, &mut out)?),
         Command::Stats(args) => stats::stats(&args, &mut out),
+        Command::Drain(args) => drain::drain(&args, &mut out),
+        Command::Health(args) => health::health(&args, &mut out),
         Command::Top(args) => {
             // A panic on another thread gives the terminal back through standard output.
             drop(out);

@@ -14,6 +14,7 @@ mod half_close;
 mod harness;
 mod life;
 mod netns;
+mod orders;
 mod pool;
 mod ports;
 mod real;
@@ -47,6 +48,7 @@ fn main() {
         half_close::tests(),
         life::tests(),
         cli::tests(),
+        orders::tests(),
         netns::tests(),
         admin::tests(),
         real::tests(),

@@ -116,7 +116,7 @@ fn answers(instance: &Instance, asked: &Receiver<()>, events: &Sender<Event>) {
 /// Why there was no answer, to be read beside the address.
 fn reason(error: &anyhow::Error) -> String {
     match error.downcast_ref() {
-        Some(FetchError::NotThere { why, .. }) => why.clone(),
+        Some(FetchError::NotThere { why, .. }) => why.to_string(),
         _ => format!("{error:#}"),
     }
 }

@@ -2,6 +2,7 @@
 
 mod network;
 mod process;
+mod shipped;
 
 use super::{Check, THEMES};
 use crate::cli::doctor::facts::{HostFacts, Sysctls, Unreadable};
