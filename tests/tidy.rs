@@ -69,7 +69,8 @@ fn compiled(name: &str, text: &str) -> Loaded {
 
 #[test]
 fn every_shipped_configuration_compiles_without_a_warning() {
-    let files = files_below(&at_root("config"), "toml");
+    let mut files = files_below(&at_root("config"), "toml");
+    files.extend(files_below(&at_root("deploy"), "toml"));
     assert!(files.len() >= 3, "{files:?}");
     for file in files {
         let loaded = compiled(&file.display().to_string(), &text_of(&file));

@@ -1,9 +1,11 @@
-//! What is shipped for Prometheus and Grafana agrees with the metrics that there are: every metric,
-//! label and reason that it names exists, and every metric that exists is shown somewhere.
+//! What is shipped beside the program agrees with it. Here for Prometheus and Grafana: every metric, label and
+//! reason that is named exists, and every metric that exists is shown somewhere. `deploy` has the rest.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod dashboard;
+mod deploy;
+mod manifests;
 mod promql;
 mod rules;
 
