@@ -196,10 +196,8 @@ fn services_lead_to_ports_of_pods() {
     let services: Vec<_> = manifests.iter().filter(|manifest| manifest.kind() == "Service").collect();
     assert_eq!(services.len(), 5);
     for service in services {
-        let pods = manifests
-            .iter()
-            .filter(|other| other.file == service.file && !millpond_of(&other.value).is_null());
-        let pod = pods.last().expect("the file has one");
+        let is_its = |other: &&Manifest| other.file == service.file && !millpond_of(&other.value).is_null();
+        let pod = manifests.iter().find(is_its).expect("the file has one");
         let labels = &pod.value["spec"]["template"]["metadata"]["labels"];
         assert_eq!(&service.value["spec"]["selector"], labels, "{service}");
         let names: Vec<_> =

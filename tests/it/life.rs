@@ -30,7 +30,7 @@ const GET: &str = "GET / HTTP/1.1\r\nHost: test\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// Answers when the gate is open.
-fn gated() -> (Origin, Gate) {
+pub(crate) fn gated() -> (Origin, Gate) {
     let gate = Gate::new();
     let wait = gate.clone();
     let origin = Origin::start(move |conn| {

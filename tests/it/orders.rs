@@ -1,6 +1,7 @@
 //! What a running instance is asked by the command line: `millpond drain` and `millpond health`.
 
 use crate::harness::{Client, Gate, Origin, Running, Setup, millpond};
+use crate::life::gated;
 use libtest_mimic::Trial;
 use std::io::Write;
 use std::net::TcpListener;
@@ -37,14 +38,7 @@ fn text(bytes: &[u8]) -> String {
 
 /// An instance with a request that its origin answers when the gate is open, and its client.
 fn busy() -> (Origin, Running, Gate, Client) {
-    let gate = Gate::new();
-    let wait = gate.clone();
-    let origin = Origin::start(move |conn| {
-        while conn.request().is_some() {
-            wait.wait();
-            conn.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-        }
-    });
+    let (origin, gate) = gated();
     let process = Running::start(&Setup::http([origin.address()]));
     let client = Client::connect(process.address());
     client.send(GET);
