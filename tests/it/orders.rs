@@ -6,6 +6,8 @@ use libtest_mimic::Trial;
 use std::io::Write;
 use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
 use tempfile::NamedTempFile;
 
 pub(crate) fn tests() -> Vec<Trial> {
@@ -72,7 +74,11 @@ fn drain_waits_for_the_end() {
     let admin = process.admin().to_string();
     let mut drain = command(&["drain", "--wait"], &admin).stdout(Stdio::piped()).spawn().unwrap();
     process.wait_for_entry("the admin server was asked to drain");
-    assert!(process.is_running() && drain.try_wait().unwrap().is_none(), "both wait for the request");
+    // It looks ten times a second.
+    for _ in 0..5 {
+        thread::sleep(Duration::from_millis(100));
+        assert!(process.is_running() && drain.try_wait().unwrap().is_none(), "both wait for the request");
+    }
     gate.open();
     assert_eq!(client.response().text(), "ok");
     drop(client);
