@@ -32,7 +32,9 @@ fn man_pages() -> BTreeMap<String, String> {
     let directory = tempfile::tempdir().unwrap();
     let command = Args::command().disable_help_subcommand(true);
     clap_mangen::generate_to(command, directory.path()).unwrap();
-    read(directory.path())
+    // A blank at the end of a line means nothing to roff(7), but git complains of it.
+    let trimmed = |text: String| text.lines().map(|line| format!("{}\n", line.trim_end())).collect();
+    read(directory.path()).into_iter().map(|(name, text)| (name, trimmed(text))).collect()
 }
 
 fn read(directory: &Path) -> BTreeMap<String, String> {
