@@ -4,9 +4,12 @@
 //! has trouble of its own.
 
 use crate::addr::Ends;
+use crate::config::model;
+use crate::registry::{EndpointState, ListenerState};
 use crate::session::Phase;
+use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Commands that wait for one worker at the most.
 const QUEUE: usize = 16;
@@ -38,6 +41,46 @@ pub enum Command {
         /// For how long it has been stuck, for the log.
         stuck: Duration,
     },
+    /// Tell of every connection that you hold.
+    List {
+        /// The answer, a page after the other; an empty one is the end.
+        answer: mpsc::Sender<Vec<Held>>,
+    },
+}
+
+/// What a worker holds: as many of these as it has descriptors for connections, at the most.
+#[derive(Clone, Debug)]
+pub enum Held {
+    /// A client's session, with its connection to an endpoint, if it has one.
+    Session {
+        /// The address that the client came to.
+        listener: Arc<ListenerState>,
+        /// The client.
+        client: SocketAddr,
+        /// What the session is at.
+        phase: Phase,
+        /// When it was opened, to a tenth of a second.
+        opened: Instant,
+        /// The connection that it has leased. Apart, because idle clients are many.
+        link: Option<Box<Link>>,
+    },
+    /// A connection that is idle in a pool.
+    Idle(Box<Link>),
+}
+
+/// A connection to an endpoint.
+#[derive(Clone, Debug)]
+pub struct Link {
+    /// The upstream.
+    pub upstream: Arc<model::Upstream>,
+    /// The endpoint.
+    pub endpoint: Arc<EndpointState>,
+    /// Our address.
+    pub local: SocketAddr,
+    /// When it was established.
+    pub established: Instant,
+    /// Exchanges begun on it.
+    pub uses: u64,
 }
 
 /// A socket in CLOSE_WAIT that is asked about.

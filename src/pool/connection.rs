@@ -42,6 +42,8 @@ struct Parts {
 pub struct Life {
     /// How long connect(2) took.
     pub connect_time: Duration,
+    /// When it was established.
+    pub established: Instant,
     /// When `pool.max_age` ends it.
     pub retire_at: Option<Instant>,
     /// Exchanges begun on it.
@@ -93,6 +95,14 @@ impl Connection {
     /// Its history, to be written.
     pub fn life_mut(&mut self) -> &mut Life {
         &mut self.0.life
+    }
+
+    /// An exchange begins on it. Whether one did before.
+    pub fn begin_use(&mut self) -> bool {
+        let Parts { life, identity, .. } = &mut *self.0;
+        life.uses += 1;
+        identity.used(life.uses);
+        life.uses > 1
     }
 
     /// Whether anything happened while it was idle, as far as the runtime has heard.
@@ -198,7 +208,7 @@ impl Life {
     /// The life of a connection established at `now`.
     pub fn new(mut slot: OpenSlot, now: Instant, connect_time: Duration, retire_at: Option<Instant>) -> Self {
         slot.port.connected(now);
-        Self { connect_time, retire_at, uses: 0, idle_since: now, leased_at: now, slot }
+        Self { connect_time, established: now, retire_at, uses: 0, idle_since: now, leased_at: now, slot }
     }
 }
 

@@ -85,6 +85,15 @@ impl<T> IdleList<T> {
         self.entries.iter().find(|(_, entry)| holds(&entry.value)).map(|(key, _)| key)
     }
 
+    /// The entries whose keys are `from` and on, within `places` of it, in no order; and where the next of
+    /// these pages begins, if this was not the last.
+    pub fn page(&self, from: Key, places: usize) -> (impl Iterator<Item = &T>, Option<Key>) {
+        // Every key is below the capacity.
+        let end = from.saturating_add(places).min(self.entries.capacity());
+        let next = (end < self.entries.capacity()).then_some(end);
+        ((from..end).filter_map(|key| self.get(key)), next)
+    }
+
     /// The entry that has been here longest.
     pub fn oldest(&self) -> Option<&T> {
         self.oldest.map(|key| &self.entries[key].value)
@@ -106,6 +115,16 @@ impl<T> Default for IdleList<T> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    fn in_pages(list: &IdleList<u32>, places: usize) -> Vec<u32> {
+        let (mut all, mut from) = (Vec::new(), Some(0));
+        while let Some(place) = from {
+            let (page, next) = list.page(place, places);
+            all.extend(page);
+            from = next;
+        }
+        all
+    }
 
     proptest! {
         /// Against a plain vector of (key, value), oldest first.
@@ -129,6 +148,9 @@ mod tests {
                 }
                 prop_assert_eq!(list.len(), model.len());
                 prop_assert_eq!(list.oldest().copied(), model.first().map(|(_, value)| *value));
+                let mut paged = in_pages(&list, 1 + which);
+                paged.sort_unstable();
+                prop_assert_eq!(paged, model.iter().map(|(_, value)| *value).collect::<Vec<_>>());
             }
             while let Some(value) = list.pop_oldest() {
                 prop_assert_eq!(value, model.remove(0).1);

@@ -23,8 +23,7 @@ impl Lease {
     /// Leases a connection that the pool has counted as idle.
     pub(super) fn new(mut connection: Connection, pool: Rc<Pool>) -> Self {
         state::transition(pool.counters(), state::State::Idle, state::State::Leased);
-        let reused = connection.life().uses > 0;
-        connection.life_mut().uses += 1;
+        let reused = connection.begin_use();
         if reused {
             pool.counters().reused_total.inc();
         }

@@ -177,6 +177,11 @@ impl Entry {
         connection
     }
 
+    /// When it was opened, to a tenth of a second.
+    pub fn opened(&self) -> Instant {
+        self.table.base + UNIT * self.opened
+    }
+
     /// How long it has been open, to a tenth of a second.
     pub fn age(&self, now: Instant) -> Duration {
         UNIT * self.table.units(now).saturating_sub(self.opened)

@@ -1,5 +1,7 @@
 //! What a worker does for the control side, between two turns of its sessions.
 
+mod list;
+
 use super::Worker;
 use crate::addr::{Ends, plain};
 use crate::command::{Command, Holding, Peer, Receiver, Suspect};
@@ -25,6 +27,7 @@ pub(super) async fn serve(worker: Rc<Worker>, groups: Vec<Rc<Group>>, mut comman
                 let _ = answer.send(find(&worker, &groups, &sockets).await);
             }
             Command::Reap { socket, stuck } => reap(&worker, &groups, &socket, stuck).await,
+            Command::List { answer } => list::list(&worker, &groups, &answer).await,
         }
     }
 }

@@ -1,10 +1,12 @@
 //! One worker's connections to one endpoint: what is idle, and who waits.
 
 mod idle_age;
+mod listed;
 mod reaped;
 mod siblings;
 mod ticket;
 
+pub use listed::IdlePage;
 pub use ticket::Ticket;
 
 use crate::budget::Budget;
@@ -313,7 +315,7 @@ impl Pool {
     }
 
     fn connection(&self, stream: TcpStream, life: Life) -> Connection {
-        let identity = Identity::new(&self.upstream, &self.endpoint, &stream);
+        let identity = Identity::new(&self.upstream, &self.endpoint, &stream, &life);
         Connection::new(stream, life, identity, &self.watches)
     }
 

@@ -1,6 +1,8 @@
 //! Sessions and connections that really are stuck, with real sockets, from the census to the end of
 //! the descriptor. Time is an argument of the census, so that nobody waits for a deadline.
 
+mod listing;
+
 use super::*;
 use crate::addr::ClientAddr;
 use crate::command;
