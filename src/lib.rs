@@ -20,7 +20,8 @@
 //! Beside the workers, a control thread serves the [`admin`] server, takes snapshots of the counters
 //! for its streams and its history, and ends a drain that takes too long; a thread asks the kernel every
 //! few seconds what it has of our sockets ([`observe::census`]); and a thread writes the access log, where
-//! there is one. The [`supervisor`] starts all of them or none. Whatever they want of a worker is a
+//! there is one. A list of connections ([`observe::connections`]) is made on a thread of its own too. The
+//! [`supervisor`] starts all of them or none. Whatever they want of a worker is a
 //! [`command`], which the worker carries out itself.
 //!
 //! # Data path
@@ -66,7 +67,7 @@
 //! | [`sys`] | socket options, `sock_diag`, limits, splice(2): the only `unsafe` code |
 //! | [`http1`], [`close`], [`source`] | HTTP/1.1 messages without sockets; how connections end; the ports they come from |
 //! | [`registry`], [`session`], [`command`], [`metrics`], [`upstream`], [`pool`] | what is known and counted of listeners, clients and endpoints; what a worker may be asked; choosing and reaching an endpoint; connections kept to it |
-//! | [`observe`] | the JSON of `/stats`, the log, the access log; the census and the reaper |
+//! | [`observe`] | the JSON of `/stats` and `/connections`, the log, the access log; the census and the reaper |
 //! | [`listener`], [`worker`], [`forward`] | accepting, one thread's belongings, and carrying traffic |
 //! | [`admin`] | the admin server, which reads the registry and gives commands |
 //! | [`supervisor`] | start everything or nothing; drain; end |

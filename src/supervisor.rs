@@ -93,9 +93,9 @@ impl Supervisor {
         let tokens = Tokens::new(&registry);
         let admin_address = socket.address();
         let (workers, commands) = start_workers(&registry, sockets, &upstreams, access_log.clone(), &tokens)?;
-        let census =
-            Census::start(Arc::clone(&registry), commands).map_err(|error| tokens.stopped_for(error))?;
-        let control = start_control(&config, socket, &registry, access_log, &tokens)?;
+        let census = Census::start(Arc::clone(&registry), commands.clone())
+            .map_err(|error| tokens.stopped_for(error))?;
+        let control = start_control(&config, socket, &registry, commands, access_log, &tokens)?;
         let threads = Arc::new(Mutex::new(Some(Threads { workers, census, control })));
         Ok(Self { registry, admin_address, tokens, threads })
     }
@@ -298,6 +298,7 @@ fn start_control(
     config: &Config,
     socket: AdminSocket,
     registry: &Arc<Registry>,
+    workers: Vec<command::Sender>,
     access_log: Option<AccessLog>,
     tokens: &Tokens,
 ) -> Result<JoinHandle<()>, StartError> {
@@ -305,6 +306,7 @@ fn start_control(
     let drain = tokens.clone();
     let state = Arc::new(AdminState {
         registry: Arc::clone(registry),
+        workers,
         access_log,
         drain: Box::new(move || drain.begin_drain()),
     });

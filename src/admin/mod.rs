@@ -13,6 +13,7 @@
 
 mod bind;
 mod config_view;
+mod connections;
 mod feed;
 mod guard;
 mod history;
@@ -27,6 +28,7 @@ pub use bind::{AdminSocket, BindError, bind};
 pub use server::serve;
 pub use token::{Token, TokenError};
 
+use crate::command;
 use crate::observe::access_log::AccessLog;
 use crate::registry::Registry;
 use std::fmt;
@@ -36,6 +38,8 @@ use std::sync::Arc;
 pub struct AdminState {
     /// The counters.
     pub registry: Arc<Registry>,
+    /// The ways to the workers, each at its place.
+    pub workers: Vec<command::Sender>,
     /// The access log, for its lost lines.
     pub access_log: Option<AccessLog>,
     /// Begins the drain; called once for each `POST /drain`.

@@ -6,6 +6,9 @@ use hyper::body::Bytes;
 use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 
 /// The body of an answer.
 pub(super) type Body = Either<Full<Bytes>, Events>;
@@ -13,9 +16,42 @@ pub(super) type Body = Either<Full<Bytes>, Events>;
 /// An answer.
 pub(super) type Reply = Response<Body>;
 
+/// An answer that is there, or will be.
+pub(super) enum Coming {
+    Now(Reply),
+    Later(Pin<Box<dyn Future<Output = Reply> + Send>>),
+}
+
+impl fmt::Debug for Coming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Now(reply) => f.debug_tuple("Now").field(reply).finish(),
+            Self::Later(_) => f.debug_struct("Later").finish_non_exhaustive(),
+        }
+    }
+}
+
+impl From<Reply> for Coming {
+    fn from(reply: Reply) -> Self {
+        Self::Now(reply)
+    }
+}
+
 /// Plain text.
 pub(super) fn text(status: StatusCode, body: &'static str) -> Reply {
     whole(status, "text/plain; charset=utf-8", Bytes::from_static(body.as_bytes()))
+}
+
+/// Plain text made for this answer.
+pub(super) fn owned_text(status: StatusCode, body: String) -> Reply {
+    whole(status, "text/plain; charset=utf-8", body.into())
+}
+
+/// 503: not now, but in so many seconds.
+pub(super) fn busy(body: &'static str, seconds: &'static str) -> Reply {
+    let mut reply = text(StatusCode::SERVICE_UNAVAILABLE, body);
+    reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
+    reply
 }
 
 /// JSON for people too, with line breaks.

@@ -2,12 +2,13 @@
 
 use super::feed::Pulse;
 use super::guard::{self, Transport, Verdict};
-use super::reply::{Reply, compact_json, events, json, not_allowed, text, whole};
+use super::reply::{Coming, Reply, busy, compact_json, events, json, not_allowed, text, whole};
 use super::site::Site;
 use super::{AdminState, config_view, page};
 use crate::metrics::host::Host;
 use crate::metrics::render;
 use crate::observe::access_log::AccessLog;
+use crate::observe::connections::Query;
 use crate::observe::snapshot::Snapshot;
 use hyper::body::Body;
 use hyper::header::{self, HeaderName, HeaderValue};
@@ -27,7 +28,7 @@ pub(super) struct Visitor {
 /// An answer, and whether whoever asked tried a wrong token.
 #[derive(Debug)]
 pub(super) struct Answer {
-    pub(super) reply: Reply,
+    reply: Coming,
     pub(super) wrong_token: bool,
 }
 
@@ -35,16 +36,18 @@ const INDEX: &str = concat!(
     "millpond ",
     env!("CARGO_PKG_VERSION"),
     "\n\n",
-    "GET  /         the dashboard for browsers, this list for others\n",
-    "GET  /stats    statistics, as JSON\n",
-    "GET  /events   the same every second, as server-sent events\n",
-    "GET  /history  the last 15 minutes, as columns of JSON; ?after=MS: since that Unix time\n",
-    "GET  /metrics  metrics, as Prometheus text\n",
-    "GET  /config   the running configuration, as JSON\n",
-    "GET  /livez    200 while the process answers\n",
-    "GET  /readyz   200 while new clients are served, 503 once it drains\n",
-    "GET  /help     this list\n",
-    "POST /drain    stop listening, finish what runs, exit\n",
+    "GET  /             the dashboard for browsers, this list for others\n",
+    "GET  /stats        statistics, as JSON\n",
+    "GET  /events       the same every second, as server-sent events\n",
+    "GET  /history      the last 15 minutes, as columns of JSON; ?after=MS: since that Unix time\n",
+    "GET  /connections  every TCP connection with its owner, as JSON, one a line; ?state=close-wait&older_than=10s,\n",
+    "                   listener=, upstream=, endpoint=, side=, phase=, sort=, limit=\n",
+    "GET  /metrics      metrics, as Prometheus text\n",
+    "GET  /config       the running configuration, as JSON\n",
+    "GET  /livez        200 while the process answers\n",
+    "GET  /readyz       200 while new clients are served, 503 once it drains\n",
+    "GET  /help         this list\n",
+    "POST /drain        stop listening, finish what runs, exit\n",
 );
 
 /// For all answers: nothing is stored, guessed at, or given to other pages.
@@ -60,15 +63,27 @@ pub(super) fn answer<B: Body>(request: &Request<B>, visitor: &Visitor, site: &Si
     let is_open = page.is_some() || is_probe(request.uri().path());
     let verdict = guard::judge(request, visitor.transport, site.token.as_ref(), is_open);
     let wrong_token = matches!(verdict, Verdict::WrongToken(_));
-    let mut reply = match (verdict, page) {
-        (Verdict::Refuse(reply) | Verdict::WrongToken(reply), _) => reply,
-        (Verdict::Serve, Some(page)) => for_get(request, || page),
-        (Verdict::Serve, None) => route(request, visitor, site),
+    let reply = match (verdict, page) {
+        (Verdict::Refuse(reply) | Verdict::WrongToken(reply), _) => reply.into(),
+        (Verdict::Serve, Some(page)) => for_get(request, || page).into(),
+        (Verdict::Serve, None) if request.uri().path() == "/connections" => connections(request, site),
+        (Verdict::Serve, None) => route(request, visitor, site).into(),
     };
-    for (name, value) in HEADERS {
-        reply.headers_mut().insert(name, HeaderValue::from_static(value));
-    }
     Answer { reply, wrong_token }
+}
+
+impl Answer {
+    /// Waits for the answer, if it is still to come.
+    pub(super) async fn reply(self) -> Reply {
+        let mut reply = match self.reply {
+            Coming::Now(reply) => reply,
+            Coming::Later(reply) => reply.await,
+        };
+        for (name, value) in HEADERS {
+            reply.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        reply
+    }
 }
 
 /// Open without the token: orchestrators ask these without credentials, and learn one bit from each.
@@ -109,11 +124,17 @@ fn stream<B>(request: &Request<B>, visitor: &Visitor, site: &Site) -> Reply {
     }
     match site.feed.subscribe(visitor.pulse.clone()) {
         Some(stream) => events(stream),
-        None => {
-            let mut reply = text(StatusCode::SERVICE_UNAVAILABLE, "too many listen to the events already\n");
-            reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("10"));
-            reply
+        None => busy("too many listen to the events already\n", "10"),
+    }
+}
+
+fn connections<B>(request: &Request<B>, site: &Site) -> Coming {
+    match *request.method() {
+        Method::GET | Method::HEAD => {
+            let query = Query::parse(request.uri().query().unwrap_or_default());
+            Coming::Later(Box::pin(site.lists.clone().answer(query)))
         }
+        _ => not_allowed("GET, HEAD").into(),
     }
 }
 

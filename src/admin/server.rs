@@ -145,7 +145,7 @@ async fn connection(stream: Box<dyn Stream>, visitor: &Visitor, site: &Site, clo
                 }
                 sleep(WRONG_TOKEN_PAUSE).await;
             }
-            Ok::<Response<_>, Infallible>(answer.reply)
+            Ok::<Response<_>, Infallible>(answer.reply().await)
         }
     });
     let serving = http1::Builder::new()

@@ -1,11 +1,13 @@
 //! What all connections of the admin server share, and what happens every second.
 
 use super::AdminState;
+use super::connections::Lists;
 use super::feed::Feed;
 use super::guard::Failures;
 use super::history::{self, History};
 use super::token::Token;
 use crate::metrics::host::Host;
+use crate::observe::connections::Lister;
 use crate::observe::snapshot::Snapshot;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,6 +29,7 @@ pub(super) struct Site {
     pub(super) token: Option<Token>,
     pub(super) failures: Failures,
     pub(super) feed: Feed,
+    pub(super) lists: Lists,
     history: Mutex<History>,
 }
 
@@ -34,7 +37,8 @@ impl Site {
     /// Its streams end when `closing` is cancelled.
     pub(super) fn new(state: Arc<AdminState>, token: Option<Token>, closing: CancellationToken) -> Self {
         let (failures, feed, history) = (Failures::default(), Feed::new(closing), Mutex::default());
-        Self { state, token, failures, feed, history }
+        let lists = Lists::new(Lister::new(Arc::clone(&state.registry), state.workers.clone()));
+        Self { state, token, failures, feed, lists, history }
     }
 
     /// Takes the snapshots for the feed and for the history. While nobody listens to the feed, only
@@ -94,7 +98,12 @@ mod tests {
 
     #[test]
     fn nothing_is_looked_at_for_nobody() {
-        let state = AdminState { registry: fixture::registry(), access_log: None, drain: Box::new(|| {}) };
+        let state = AdminState {
+            registry: fixture::registry(),
+            workers: Vec::new(),
+            access_log: None,
+            drain: Box::new(|| {}),
+        };
         let site = Site::new(state.into(), None, CancellationToken::new());
         let samples =
             || serde_json::to_value(site.history().after(0)).unwrap()["times_ms"].as_array().unwrap().len();

@@ -13,5 +13,5 @@ pub mod model;
 pub mod nat;
 pub mod schema;
 mod section;
-mod suggest;
+pub(crate) mod suggest;
 mod values;

@@ -13,9 +13,9 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Places {
     listeners: Vec<Listener>,
-    /// By address, and by port those that are bound to all addresses.
+    /// By address, and those that are bound to all addresses.
     exact: HashMap<SocketAddr, usize>,
-    wildcards: Vec<(Family, u16, usize)>,
+    wildcards: Vec<usize>,
     /// In order, to be asked before the tables are.
     local_ports: Vec<u16>,
     endpoints: Vec<Endpoint>,
@@ -78,8 +78,7 @@ impl Places {
         self.listeners.push(Listener { address, name: name.to_owned(), half_close });
         self.local_ports.push(address.port());
         if address.ip().is_unspecified() {
-            let family = if address.is_ipv4() { Family::V4 } else { Family::V6 };
-            self.wildcards.push((family, address.port(), place));
+            self.wildcards.push(place);
         } else {
             self.exact.insert(address, place);
         }
@@ -96,22 +95,19 @@ impl Places {
     }
 
     /// Where the socket belongs, were it ours. A listener's own address comes before one that is bound to
-    /// all addresses. Bound to `::`, a socket carries IPv4 too.
+    /// all addresses; one of `::` carries IPv4 too, on sockets of IPv6.
     pub fn find(&self, socket: &Socket) -> Option<Place> {
         if self.local_ports.binary_search(&socket.local.port()).is_ok()
-            && let Some(listener) = self.listener_at(socket.family, socket.local)
+            && let Some(listener) = self.listener_of(socket)
         {
             return Some(Place::Listener(listener));
         }
         self.endpoint(socket.remote).map(Place::Endpoint)
     }
 
-    fn listener_at(&self, family: Family, local: SocketAddr) -> Option<usize> {
-        let wildcard = || {
-            let found = self.wildcards.iter().find(|(of, port, _)| (*of, *port) == (family, local.port()));
-            found.map(|(.., place)| *place)
-        };
-        self.exact.get(&local).copied().or_else(wildcard)
+    fn listener_of(&self, socket: &Socket) -> Option<usize> {
+        let is_for = |place: &&usize| is_wildcard_for(self.listeners[**place].address, socket);
+        self.exact.get(&socket.local).or_else(|| self.wildcards.iter().find(is_for)).copied()
     }
 
     /// The listener that this socket listens for.
@@ -166,6 +162,11 @@ impl Places {
             (!local.is_empty()).then(|| (family, Program::any_of(&local, &BTreeSet::new())))
         })
     }
+}
+
+/// Whether a listener at this address, were it bound to all addresses, has this socket.
+pub(super) fn is_wildcard_for(address: SocketAddr, socket: &Socket) -> bool {
+    address.ip().is_unspecified() && address.port() == socket.local.port() && is_of(socket.family, address)
 }
 
 fn ports(addresses: impl Iterator<Item = SocketAddr>) -> BTreeSet<u16> {

@@ -40,6 +40,7 @@ impl Running {
         let (counted, draining) = (drains.clone(), registry.clone());
         let state = AdminState {
             registry,
+            workers: Vec::new(),
             access_log: None,
             drain: Box::new(move || {
                 counted.fetch_add(1, SeqCst);

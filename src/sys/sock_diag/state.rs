@@ -44,6 +44,19 @@ impl TcpState {
         Self::Closing,
     ];
 
+    /// Those that a connection can be in, from its SYN to the end of TIME_WAIT.
+    pub const CONNECTION: [Self; 9] = [
+        Self::Established,
+        Self::SynSent,
+        Self::SynRecv,
+        Self::FinWait1,
+        Self::FinWait2,
+        Self::TimeWait,
+        Self::CloseWait,
+        Self::LastAck,
+        Self::Closing,
+    ];
+
     /// The state that the kernel means by this number. Its two states of its own are mapped:
     /// NEW_SYN_RECV (a SYN that has no socket yet) to SYN_RECV, BOUND_INACTIVE to CLOSED.
     pub fn from_kernel(number: u8) -> Option<Self> {

@@ -24,7 +24,7 @@ fn many_sessions_come_in_pages_between_which_others_have_their_turn() {
     in_a_worker(async |scene| {
         let open = |n: usize| {
             let client = ClientAddr(SocketAddr::from(([192, 0, 2, 1], n as u16)));
-            scene.worker.sessions.open(scene.listener(), client, scene.start).unwrap()
+            scene.worker.sessions.open(&scene.listener(), client, scene.start).unwrap()
         };
         let sessions: Vec<Session> = (0..SESSIONS).map(open).collect();
         let (answer, told) = channel();
