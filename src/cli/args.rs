@@ -1,6 +1,7 @@
 //! What may be written on the command line.
 
 use super::plan::Percent;
+use crate::observe::connections::Query;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use std::convert::Infallible;
 use std::fmt;
@@ -103,6 +104,20 @@ pub(super) enum Command {
     #[command(after_help = "Examples:\n  millpond health\n  millpond health --live\n  \
                             HEALTHCHECK CMD [\"millpond\", \"health\", \"--live\"]  (in a Dockerfile)")]
     Health(HealthArgs),
+
+    /// List the TCP connections of a running instance, each with its owner
+    ///
+    /// What ss, netstat and lsof tell, and what they do not: the listener or upstream that a socket belongs
+    /// to, and what its owner is doing. FOR is the time in its STATE, UNREAD what came and was not read, UNACK
+    /// what was written and not acknowledged, RETR segments sent again, USES requests begun on a connection
+    /// to an endpoint; `-` is what is not known, or what has no owner any more. Exits with 1 when the request
+    /// fails.
+    #[command(after_help = "Examples:\n  millpond conns\n  \
+                            millpond conns --state close-wait --older-than 10s\n  \
+                            millpond conns --upstream app --phase idle --sort idle\n  \
+                            millpond conns --state time-wait --endpoint 10.0.0.1:3000 --limit 0\n  \
+                            millpond conns --json --side client --limit 100000")]
+    Conns(ConnsArgs),
 
     /// Watch a running instance, full screen
     ///
@@ -221,6 +236,60 @@ pub(super) struct HealthArgs {
     /// Ask only whether the process answers, drain or not
     #[arg(long)]
     pub(super) live: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct ConnsArgs {
+    #[command(flatten)]
+    pub(super) instance: Instance,
+
+    /// In these states: close-wait, time-wait, ..., or all, synchronized, big, bucket as in ss
+    #[arg(long, value_name = "STATE[,STATE...]", value_parser = checked("state"))]
+    pub(super) state: Option<String>,
+
+    /// Longer than this in its state, or where that is not known, open for longer than this
+    #[arg(long, value_name = "TIME", value_parser = checked("older_than"))]
+    pub(super) older_than: Option<String>,
+
+    /// Of this listener, by name or address
+    #[arg(long, value_name = "NAME")]
+    pub(super) listener: Option<String>,
+
+    /// Of this upstream: connections to its endpoints, and the clients that have one
+    #[arg(long, value_name = "NAME")]
+    pub(super) upstream: Option<String>,
+
+    /// Of this endpoint, with or without its port
+    #[arg(long, value_name = "ADDR", value_parser = checked("endpoint"))]
+    pub(super) endpoint: Option<String>,
+
+    /// Only those of clients, or only those to endpoints: client or upstream
+    #[arg(long, value_name = "SIDE", value_parser = checked("side"))]
+    pub(super) side: Option<String>,
+
+    /// Whose owner is at this: idle, reading_head, waiting, connecting, exchange, tunnel, closing; none: no owner
+    #[arg(long, value_name = "PHASE", value_parser = checked("phase"))]
+    pub(super) phase: Option<String>,
+
+    /// The largest first: age, idle, state-age, bytes or rtt
+    #[arg(long, value_name = "KEY", value_parser = checked("sort"))]
+    pub(super) sort: Option<String>,
+
+    /// How many are listed; all that match are counted [default: 1000]
+    #[arg(long, value_name = "N", value_parser = checked("limit"))]
+    pub(super) limit: Option<String>,
+
+    /// Print the JSON of GET /connections as it comes
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// A value that the instance will take for this key of its query.
+fn checked(key: &'static str) -> impl Fn(&str) -> Result<String, String> + Clone {
+    move |text| match Query::default().set(key, text) {
+        Ok(()) => Ok(text.to_owned()),
+        Err(wrong) => Err(wrong.to_string()),
+    }
 }
 
 #[derive(Debug, ClapArgs)]
@@ -399,6 +468,29 @@ mod tests {
         assert!(matches!(parse("millpond health"), Ok(Command::Health(health)) if !health.live));
         assert!(matches!(parse("millpond health --live"), Ok(Command::Health(health)) if health.live));
         assert!(parse("millpond health --token-file t").is_err(), "probes need none");
+    }
+
+    #[test]
+    fn connections_are_asked_for_in_words_that_are_known() {
+        let Ok(Command::Conns(conns)) =
+            parse("millpond conns --state CLOSE-WAIT,estab --older-than 10s --sort state-age --limit 0")
+        else {
+            panic!("refused")
+        };
+        assert_eq!((conns.state.as_deref(), conns.json), (Some("CLOSE-WAIT,estab"), false));
+        for (bad, fix) in [
+            ("--state close_wiat", "did you mean close_wait?"),
+            ("--older-than 10", "such as 10s"),
+            ("--endpoint app", "write one such as 192.0.2.1:3000"),
+            ("--side clients", "did you mean client?"),
+            ("--phase idel", "did you mean idle?"),
+            ("--sort size", "write one of age, idle, state_age, bytes, rtt"),
+            ("--limit 100001", "from 0 to 100000"),
+        ] {
+            let error = parse(&format!("millpond conns {bad}")).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{bad}");
+            assert!(error.to_string().contains(fix), "{bad}: {error}");
+        }
     }
 
     #[test]

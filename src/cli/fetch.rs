@@ -59,7 +59,7 @@ impl FetchError {
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
     method: Method,
-    path: &'static str,
+    path: String,
 }
 
 impl fmt::Display for Asked {
@@ -69,18 +69,18 @@ impl fmt::Display for Asked {
 }
 
 /// The body of a 2xx answer.
-pub(super) fn get(instance: &Instance, path: &'static str) -> Result<Bytes, FetchError> {
-    ask(&instance.admin, token(instance)?, Asked { method: Method::GET, path })
+pub(super) fn get(instance: &Instance, path: &str) -> Result<Bytes, FetchError> {
+    ask(&instance.admin, token(instance)?, Asked { method: Method::GET, path: path.to_owned() })
 }
 
 /// The same of what is open to everybody, for which no token is looked for.
-pub(super) fn probe(target: &AdminTarget, path: &'static str) -> Result<Bytes, FetchError> {
-    ask(target, None, Asked { method: Method::GET, path })
+pub(super) fn probe(target: &AdminTarget, path: &str) -> Result<Bytes, FetchError> {
+    ask(target, None, Asked { method: Method::GET, path: path.to_owned() })
 }
 
 /// Has it do something; the body of a 2xx answer.
-pub(super) fn post(instance: &Instance, path: &'static str) -> Result<Bytes, FetchError> {
-    ask(&instance.admin, token(instance)?, Asked { method: Method::POST, path })
+pub(super) fn post(instance: &Instance, path: &str) -> Result<Bytes, FetchError> {
+    ask(&instance.admin, token(instance)?, Asked { method: Method::POST, path: path.to_owned() })
 }
 
 fn ask(target: &AdminTarget, token: Option<Token>, asked: Asked) -> Result<Bytes, FetchError> {
@@ -134,7 +134,7 @@ async fn request(
 ) -> anyhow::Result<(StatusCode, Bytes)> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let mut request =
-        Request::builder().method(method).uri(*path).header(HOST, host).body(Empty::<Bytes>::new())?;
+        Request::builder().method(method).uri(path.as_str()).header(HOST, host).body(Empty::<Bytes>::new())?;
     if let Some(token) = token {
         request.headers_mut().insert(AUTHORIZATION, token.authorization());
     }

@@ -3,6 +3,7 @@
 
 mod args;
 pub mod check;
+mod conns;
 mod demo;
 pub mod doctor;
 mod drain;
@@ -52,6 +53,7 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
         Command::Stats(args) => stats::stats(&args, &mut out),
         Command::Drain(args) => drain::drain(&args, &mut out),
         Command::Health(args) => health::health(&args, &mut out),
+        Command::Conns(args) => conns::conns(&args, &mut out),
         Command::Top(args) => {
             // A panic on another thread gives the terminal back through standard output.
             drop(out);

@@ -9,6 +9,7 @@
 mod admin;
 mod balancing;
 mod cli;
+mod connections;
 mod forwarding;
 mod half_close;
 mod harness;
@@ -51,6 +52,7 @@ fn main() {
         orders::tests(),
         netns::tests(),
         admin::tests(),
+        connections::tests(),
         real::tests(),
     ]
     .into_iter()
