@@ -93,6 +93,7 @@ pub(crate) fn recorded_labels(name: &str) -> Option<&'static [&'static str]> {
         "listener" => Some(&["listener"]),
         "listener_reason" => Some(&["listener", "reason"]),
         "endpoint" => Some(&["upstream", "endpoint"]),
+        "budget" => Some(&["budget"]),
         _ => None,
     }
 }
