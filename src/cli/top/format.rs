@@ -3,10 +3,10 @@
 use super::super::table;
 
 /// In the place of a figure that is not known.
-pub(super) const MISSING: &str = "-";
+pub(in crate::cli) const MISSING: &str = "-";
 
 /// A count.
-pub(super) fn count(number: Option<u64>) -> String {
+pub(in crate::cli) fn count(number: Option<u64>) -> String {
     number.map_or_else(|| MISSING.to_owned(), table::count)
 }
 
@@ -23,12 +23,12 @@ pub(super) fn rate(per_s: Option<f64>) -> String {
 }
 
 /// A share of one.
-pub(super) fn percent(share: Option<f64>) -> String {
+pub(in crate::cli) fn percent(share: Option<f64>) -> String {
     share.map_or_else(|| MISSING.to_owned(), table::percent)
 }
 
 /// A time in its two largest units.
-pub(super) fn seconds(seconds: f64) -> String {
+pub(in crate::cli) fn seconds(seconds: f64) -> String {
     const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
     if !seconds.is_finite() {
         return MISSING.to_owned();
@@ -54,7 +54,7 @@ pub(super) fn seconds(seconds: f64) -> String {
 }
 
 /// When something is so many seconds away.
-pub(super) fn ahead(seconds: f64) -> String {
+pub(in crate::cli) fn ahead(seconds: f64) -> String {
     if seconds > 0.0 { format!("in {}", self::seconds(seconds)) } else { "now".to_owned() }
 }
 

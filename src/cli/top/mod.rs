@@ -7,13 +7,14 @@ mod alarms;
 mod app;
 mod clean;
 mod feed;
-mod format;
+pub(super) mod format;
 mod grid;
 mod panes;
 mod rates;
 mod screen;
 mod theme;
 mod view;
+pub(super) mod words;
 
 use super::args::TopArgs;
 use anyhow::{Context, bail};

@@ -4,7 +4,7 @@ use super::super::format;
 use super::super::grid::{Cell, Column, Grid, Row, Subject};
 use super::super::rates::{ListenerRates, Rates};
 use super::super::theme::Tone;
-use super::states;
+use super::super::words;
 use crate::observe::snapshot::{AcceptQueue, Listener, Snapshot};
 
 const COLUMNS: &[Column] = &[
@@ -40,7 +40,7 @@ fn row(place: usize, listener: &Listener, rates: &ListenerRates) -> Row {
             Cell::count(Some(listener.sessions.current)),
             Cell::rate(rates.requests),
             queue(&listener.accept_queue),
-            Cell::text(states(listener.tcp_states.as_ref())).tone(if has_close_wait {
+            Cell::text(words::states(listener.tcp_states.as_ref())).tone(if has_close_wait {
                 Tone::Warn
             } else {
                 Tone::Plain
@@ -53,9 +53,8 @@ fn row(place: usize, listener: &Listener, rates: &ListenerRates) -> Row {
 
 /// Sorted by how full it is now.
 fn queue(queue: &AcceptQueue) -> Cell {
-    let text = [queue.depth, queue.depth_max, Some(queue.limit)].map(format::count).join("/");
     let share = queue.depth.map(|depth| depth as f64 / queue.limit.max(1) as f64);
-    Cell::number(text, share).tone(queue_tone(queue))
+    Cell::number(words::queue(queue), share).tone(queue_tone(queue))
 }
 
 /// What a queue is like now, or was like at its fullest.

@@ -10,7 +10,7 @@ pub(super) use listeners::is_nearly_full;
 use super::grid::Grid;
 use super::rates::Rates;
 use super::theme::Tone;
-use crate::observe::snapshot::{Snapshot, TcpStates};
+use crate::observe::snapshot::Snapshot;
 
 /// One of the tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,31 +60,6 @@ pub(super) fn level_tone(level: &str) -> Tone {
     }
 }
 
-/// The states of TCP in the order of interest, and what they are called where room is short.
-const STATES: [(&str, &str); 9] = [
-    ("close_wait", "cw"),
-    ("established", "est"),
-    ("time_wait", "tw"),
-    ("syn_sent", "ss"),
-    ("syn_recv", "sr"),
-    ("fin_wait1", "fw1"),
-    ("fin_wait2", "fw2"),
-    ("last_ack", "la"),
-    ("closing", "cg"),
-];
-
-/// The states that sockets are in, such as `est 120 tw 4`.
-fn states(states: Option<&TcpStates>) -> String {
-    let Some(states) = states else { return super::format::MISSING.to_owned() };
-    let known = STATES.iter().filter_map(|(state, short)| Some((*short, *states.get(*state)?)));
-    // Sockets that listen are no connections, and stand in the queue's column.
-    let is_new = |state: &str| state != "listen" && STATES.iter().all(|(known, _)| *known != state);
-    let others = states.iter().filter(|(state, _)| is_new(state)).map(|(state, n)| (state.as_str(), *n));
-    let counted: Vec<_> =
-        known.chain(others).filter(|(_, n)| *n > 0).map(|(state, n)| format!("{state} {n}")).collect();
-    if counted.is_empty() { "none".to_owned() } else { counted.join(" ") }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,22 +68,5 @@ mod tests {
     fn panes_go_round() {
         assert_eq!(Pane::ALL.map(|pane| pane.after(1).index()), [1, 2, 0]);
         assert_eq!(Pane::ALL.map(|pane| pane.after(2).index()), [2, 0, 1]);
-    }
-
-    #[test]
-    fn states_are_short_and_the_worst_comes_first() {
-        let counted = |counts: &[(&str, u64)]| {
-            states(Some(&counts.iter().map(|(state, n)| ((*state).to_owned(), *n)).collect()))
-        };
-        let many = [
-            ("established", 120),
-            ("time_wait", 4),
-            ("close_wait", 2),
-            ("last_ack", 0),
-            ("listen", 2),
-            ("zombie", 1),
-        ];
-        assert_eq!(counted(&many), "cw 2 est 120 tw 4 zombie 1");
-        assert_eq!((counted(&[("established", 0)]), states(None)), ("none".into(), "-".into()));
     }
 }

@@ -6,6 +6,7 @@ use super::super::format;
 use super::super::grid::{shortened, width};
 use super::super::panes::level_tone;
 use super::super::theme::Tone;
+use super::super::words::{self, ALARM_INDENT};
 use super::span;
 use crate::observe::snapshot::Budget;
 use ratatui::layout::Rect;
@@ -18,8 +19,6 @@ pub(super) const LINES: u16 = 3;
 /// The share of the window that alarms may take, one line in so many; the second is for when details
 /// need the room.
 const ALARMS: [u16; 2] = [4, 8];
-/// The column that the text of an alarm begins in.
-pub(super) const ALARM_INDENT: usize = 10;
 
 /// One figure with its name.
 struct Piece {
@@ -46,19 +45,15 @@ pub(super) fn alarm_lines(app: &App, alarms: &[Alarm], area: Rect) -> Vec<Line<'
         return vec![Line::styled(text, style(Tone::Good))];
     }
     let shown = if alarms.len() > most { most - 1 } else { alarms.len() };
-    let line =
-        |alarm: &Alarm| Line::styled(shortened(&said(alarm), area.width.into()), app.theme.style(alarm.tone));
+    let line = |alarm: &Alarm| {
+        Line::styled(shortened(&words::alarm(alarm), area.width.into()), app.theme.style(alarm.tone))
+    };
     let mut lines: Vec<_> = alarms.iter().take(shown).map(line).collect();
     if alarms.len() > shown {
         let text = format!("{:ALARM_INDENT$}and {} more (w: all of them)", "", alarms.len() - shown);
         lines.push(Line::styled(text, style(alarms[shown].tone)));
     }
     lines
-}
-
-/// One alarm, with its word.
-fn said(alarm: &Alarm) -> String {
-    format!("{:ALARM_INDENT$}{}", alarm.word(), alarm.text)
 }
 
 /// That the instance does not answer; blank while it does.

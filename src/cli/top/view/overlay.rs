@@ -3,8 +3,8 @@
 use super::super::alarms::Alarm;
 use super::super::app::{App, Overlay};
 use super::super::theme::Tone;
+use super::super::words::ALARM_INDENT;
 use super::details::wrapped;
-use super::header::ALARM_INDENT;
 use super::{cut, put};
 use ratatui::Frame;
 use ratatui::layout::Rect;
