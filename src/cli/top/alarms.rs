@@ -4,7 +4,9 @@ use super::format::{self, MISSING};
 use super::panes::{is_nearly_full, level_tone, share_taken, tightest};
 use super::rates::{EndpointRates, KernelRates, ListenerRates, Rates};
 use super::theme::Tone;
-use crate::observe::snapshot::{Budget, CloseWait, Endpoint, Kernel, Listener, Snapshot, Upstream};
+use crate::observe::snapshot::{
+    AcceptQueue, Budget, CloseWait, Endpoint, Kernel, Listener, Snapshot, Upstream,
+};
 
 /// Ports or a budget that will last for less than this many seconds are worth a word even while
 /// their level is `ok`: it is about as long as it takes to get up and do something about it.
@@ -134,14 +136,7 @@ fn of_listener(listener: &Listener, rates: &ListenerRates, alarms: &mut Vec<Alar
     let Listener { name, address, .. } = listener;
     // A listener that was given no name is called by its address.
     let name = if name == address { name.clone() } else { format!("{name} {address}") };
-    let queue = &listener.accept_queue;
-    let (depth, limit) = (format::count(queue.depth), format::count(Some(queue.limit)));
-    if queue.depth.is_some_and(|depth| depth >= queue.limit) {
-        let text = format!("{name}: the accept queue is full ({depth} of {limit}), clients are turned away");
-        alarms.push(Alarm::critical(text));
-    } else if is_nearly_full(queue) {
-        alarms.push(Alarm::warn(format!("{name}: the accept queue is nearly full ({depth} of {limit})")));
-    }
+    alarms.extend(of_queue(&name, &listener.accept_queue));
     if let Some(per_s) = some(rates.accept_errors) {
         alarms.push(Alarm::critical(format!("{name}: {per_s} accepts/s fail")));
     }
@@ -149,6 +144,26 @@ fn of_listener(listener: &Listener, rates: &ListenerRates, alarms: &mut Vec<Alar
         let reason = rates.top_reject.as_deref().unwrap_or(MISSING);
         alarms.push(Alarm::warn(format!("{name}: {per_s} rejects/s, most of them {reason}")));
     }
+}
+
+fn of_queue(name: &str, queue: &AcceptQueue) -> Option<Alarm> {
+    let (depth, limit) = (format::count(queue.depth), format::count(Some(queue.limit)));
+    let reaches = |depth: Option<u64>| depth.is_some_and(|depth| depth >= queue.limit);
+    if reaches(queue.depth) {
+        let text = format!("{name}: the accept queue is full ({depth} of {limit}), clients are turned away");
+        return Some(Alarm::critical(text));
+    }
+    if is_nearly_full(queue) {
+        return Some(Alarm::warn(format!("{name}: the accept queue is nearly full ({depth} of {limit})")));
+    }
+    reaches(queue.depth_max).then(|| {
+        let dropped = queue.drops_total.filter(|drops| *drops > 0);
+        let dropped = dropped.map(|drops| format!(", dropped so far: {}", format::count(Some(drops))));
+        let (most, dropped) = (format::count(queue.depth_max), dropped.unwrap_or_default());
+        let text =
+            format!("{name}: the accept queue was full within the last minute ({most} of {limit}){dropped}");
+        Alarm::warn(text)
+    })
 }
 
 fn of_close_wait(close_wait: &CloseWait) -> Option<Alarm> {

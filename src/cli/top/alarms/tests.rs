@@ -38,6 +38,19 @@ fn the_worst_comes_first() {
 }
 
 #[test]
+fn a_queue_that_was_full_is_told_for_as_long_as_it_is_known() {
+    let mut snapshot = healthy();
+    let queue = &mut snapshot.listeners[0].accept_queue;
+    (queue.depth, queue.depth_max, queue.limit, queue.drops_total) = (Some(0), Some(4), 4, Some(0));
+    let told = "WARNING web 127.0.0.1:8080: the accept queue was full within the last minute (4 of 4)";
+    assert_eq!(now(&snapshot), [told]);
+    snapshot.listeners[0].accept_queue.drops_total = Some(1_040);
+    assert_eq!(now(&snapshot), [format!("{told}, dropped so far: 1,040")]);
+    snapshot.listeners[0].accept_queue.depth_max = Some(3);
+    assert_eq!(now(&snapshot), [""; 0]);
+}
+
+#[test]
 fn an_upstream_without_an_endpoint_is_told_in_one_line() {
     let mut snapshot = in_trouble();
     snapshot.upstreams[0].endpoints[0].health = "down".into();
