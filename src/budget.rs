@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 #[derive(Debug)]
 pub struct Budget {
     nofile: usize,
-    limit: usize,
+    limit: AtomicUsize,
     used: AtomicUsize,
     clients: AtomicUsize,
     /// Descriptors of pipes, two each.
@@ -26,11 +26,20 @@ impl Budget {
     pub fn new(nofile: usize, fixed: usize) -> Self {
         Self {
             nofile,
-            limit: nofile.saturating_sub(fixed + Self::RESERVE).max(2),
+            limit: AtomicUsize::new(Self::limit_of(nofile, fixed)),
             used: AtomicUsize::new(0),
             clients: AtomicUsize::new(0),
             pipes: AtomicUsize::new(0),
         }
+    }
+
+    /// Another number of descriptors is taken for good.
+    pub fn set_fixed(&self, fixed: usize) {
+        self.limit.store(Self::limit_of(self.nofile, fixed), Relaxed);
+    }
+
+    fn limit_of(nofile: usize, fixed: usize) -> usize {
+        nofile.saturating_sub(fixed + Self::RESERVE).max(2)
     }
 
     /// RLIMIT_NOFILE, as it was given.
@@ -40,7 +49,7 @@ impl Budget {
 
     /// Sockets that may be open at once.
     pub fn limit(&self) -> usize {
-        self.limit
+        self.limit.load(Relaxed)
     }
 
     /// Sockets open now.
@@ -72,7 +81,7 @@ impl Budget {
 
     /// Whether an upstream connection could be opened now.
     pub fn has_room(&self) -> bool {
-        self.used() < self.limit
+        self.used() < self.limit()
     }
 
     /// Takes one descriptor for an upstream connection. `false`: there is none.
@@ -92,7 +101,7 @@ impl Budget {
     /// Takes the two descriptors of a pipe. `false`: more than half of all are in use. A pipe only saves
     /// time; it must not be what a client is refused for.
     pub fn take_pipe(&self) -> bool {
-        if self.pipes.fetch_add(2, Relaxed) + 2 + self.used() > self.limit / 2 {
+        if self.pipes.fetch_add(2, Relaxed) + 2 + self.used() > self.limit() / 2 {
             self.pipes.fetch_sub(2, Relaxed);
             return false;
         }
@@ -110,7 +119,7 @@ impl Budget {
     }
 
     fn left_by_pipes(&self) -> usize {
-        self.limit.saturating_sub(self.pipes())
+        self.limit().saturating_sub(self.pipes())
     }
 }
 

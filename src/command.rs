@@ -5,10 +5,11 @@
 
 use crate::addr::Ends;
 use crate::config::model;
-use crate::registry::{EndpointState, ListenerState};
+use crate::registry::{EndpointState, ListenerState, Running};
 use crate::session::Phase;
-use std::net::SocketAddr;
-use std::sync::{Arc, mpsc};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 /// Commands that wait for one worker at the most.
@@ -25,8 +26,13 @@ pub fn channel() -> (Sender, Receiver) {
 }
 
 /// Something that a worker is to do. Nobody may be left to hear the answer: that is no error.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Command {
+    /// Go on with another configuration.
+    Run(Orders),
+    /// Leave listening sockets and endpoints to the others, and end when the last session has, or when
+    /// this much time has passed.
+    Leave(Duration),
     /// Tell which of these sockets are yours.
     Find {
         /// The sockets.
@@ -81,6 +87,53 @@ pub struct Link {
     pub established: Instant,
     /// Exchanges begun on it.
     pub uses: u64,
+}
+
+/// What one worker is to run.
+#[derive(Debug)]
+pub struct Orders {
+    /// What runs.
+    pub running: Arc<Running>,
+    /// For each listener in turn, the sockets on which this worker accepts; on no others.
+    pub places: Vec<Vec<Place>>,
+    /// Told when it is done, or why not all of it is.
+    pub answer: mpsc::Sender<io::Result<()>>,
+}
+
+/// A listening socket on which a worker accepts.
+#[derive(Debug)]
+pub struct Place {
+    /// Its name among the sockets of its listener.
+    pub id: u64,
+    /// The socket, non-blocking; `None`: the worker has it already.
+    pub socket: Option<TcpListener>,
+}
+
+/// The workers that may be asked, which a reload may change.
+#[derive(Clone, Debug, Default)]
+pub struct Crew(Arc<Mutex<Vec<(usize, Sender)>>>);
+
+impl Crew {
+    /// These workers, each with its place.
+    pub fn new(workers: Vec<(usize, Sender)>) -> Self {
+        Self(Arc::new(Mutex::new(workers)))
+    }
+
+    /// The places of those that run, and the way to each.
+    pub fn senders(&self) -> Vec<(usize, Sender)> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().filter(|(_, worker)| !worker.is_closed()).cloned().collect()
+    }
+
+    /// One more works, at this place.
+    pub fn join(&self, place: usize, worker: Sender) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((place, worker));
+    }
+
+    /// Forgets those that have ended.
+    pub fn forget_ended(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|(_, worker)| !worker.is_closed());
+    }
 }
 
 /// A socket in CLOSE_WAIT that is asked about.

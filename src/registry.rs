@@ -1,24 +1,30 @@
 //! What is known of every listener and endpoint, shared by all threads: identity, configuration and
 //! the counters of each worker. The workers write their own counters; the admin side only reads.
 
-use crate::addr::{EndpointAddr, ListenAddr};
+mod endpoint;
+mod per_worker;
+mod reloads;
+
+pub use endpoint::{EndpointState, IdleTimeoutFrom, Sources};
+pub use per_worker::{Iter, PerWorker};
+pub use reloads::{FileStatus, ReloadLog};
+
+use crate::addr::ListenAddr;
 use crate::budget::Budget;
 use crate::config::model;
 use crate::metrics::accept_queue::AcceptQueues;
 use crate::metrics::budgets::Budgets;
 use crate::metrics::census::Census;
 use crate::metrics::close_wait::CloseWait;
-use crate::metrics::counters::{Counter, EndpointCounters, Gauge, ListenerCounters};
+use crate::metrics::counters::{Counter, Gauge, ListenerCounters};
 use crate::metrics::tcp_states::StateCounts;
 use crate::session::ClientTable;
-use crate::source::level::Level;
-use crate::source::ports::SourcePorts;
 use crate::upstream::health::Health;
-use crate::upstream::idle_learning::SharedIdleLearning;
 use arc_swap::ArcSwap;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Instant, SystemTime};
 
 /// Everything that is known, for the whole life of the process.
 #[derive(Debug)]
@@ -32,6 +38,8 @@ pub struct Registry {
     pub budgets: Budgets,
     /// Sockets whose peer has closed and that we have not.
     pub close_wait: CloseWait,
+    /// What became of the configuration file since.
+    pub reloads: ReloadLog,
     /// When the process began to serve.
     pub started: Instant,
     /// Set once, when the drain begins.
@@ -39,7 +47,7 @@ pub struct Registry {
 }
 
 /// What runs with one configuration. A reload replaces it as a whole; what it keeps is in both.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Running {
     /// 1 for the configuration that the process was started with, one more for each reload.
     pub generation: u64,
@@ -51,28 +59,46 @@ pub struct Running {
     pub listeners: Vec<Arc<ListenerState>>,
     /// In the order of the configuration.
     pub upstreams: Vec<Arc<UpstreamState>>,
+    /// What is not in the configuration any more, but not over yet.
+    pub leaving: Leaving,
+    /// Keys that the file has otherwise and that take effect when the process is started again.
+    pub needs_restart: Vec<String>,
 }
 
-/// One address of one listener.
+/// What a reload has removed and that still serves who was there. What is over is taken out.
+#[derive(Clone, Debug, Default)]
+pub struct Leaving {
+    /// Addresses of listeners that have sessions.
+    pub listeners: Vec<Arc<ListenerState>>,
+    /// Upstreams, each with the endpoints that have connections and no others.
+    pub upstreams: Vec<Arc<UpstreamState>>,
+}
+
+/// One address of one listener, as one configuration has it. What a reload changes of a listener is in
+/// another of these, which counts in the same place.
 #[derive(Debug)]
 pub struct ListenerState {
     /// The address it is bound to, with the port that the kernel gave where the configuration said 0.
     pub address: ListenAddr,
+    /// The address as the configuration has it.
+    pub bind: SocketAddr,
     /// Its configuration.
     pub config: Arc<model::Listener>,
+    /// The name of the upstream that it forwards to.
+    pub upstream: String,
     /// The argument that listen(2) was given.
     pub backlog: u32,
     /// One entry a worker.
-    pub workers: Box<[ListenerCounters]>,
+    pub workers: Arc<PerWorker<ListenerCounters>>,
     /// For `limit.connections_per_client`.
-    pub clients: ClientTable,
+    pub clients: Arc<ClientTable>,
     /// Its listening sockets, as the kernel sees them.
-    pub queues: AcceptQueues,
+    pub queues: Arc<AcceptQueues>,
     /// Its clients' connections, likewise.
-    pub tcp_states: StateCounts,
+    pub tcp_states: Arc<StateCounts>,
 }
 
-/// One upstream.
+/// One upstream, as one configuration has it.
 #[derive(Debug)]
 pub struct UpstreamState {
     /// Its configuration.
@@ -80,60 +106,7 @@ pub struct UpstreamState {
     /// In the order of the configuration.
     pub endpoints: Vec<Arc<EndpointState>>,
     /// Availability of the endpoints, from failed and successful connects.
-    pub health: Health,
-}
-
-/// One endpoint of one upstream.
-#[derive(Debug)]
-pub struct EndpointState {
-    /// Where it listens.
-    pub address: EndpointAddr,
-    /// Its share.
-    pub weight: u16,
-    /// One entry a worker.
-    pub workers: Box<[EndpointCounters]>,
-    /// Connections open or being opened, all workers together; for `max_connections`.
-    pub open: AtomicUsize,
-    /// Workers that keep more than their share of `max_idle`. While there is none, no worker has to
-    /// look at the others before it keeps a connection.
-    pub over_share: AtomicUsize,
-    /// Its sources, each with the ports that are left towards it: one for each configured address, or
-    /// the one that the kernel chooses.
-    pub sources: Box<[Arc<SourcePorts>]>,
-    /// The smallest `Keep-Alive: timeout=` that it announced, in milliseconds; 0: none.
-    pub keep_alive_hint_ms: AtomicU32,
-    /// What it keeps idle connections for, from when it closed some.
-    pub idle_learning: SharedIdleLearning,
-    /// The connections to it, whoever on this host has them, as the kernel sees them.
-    pub tcp_states: StateCounts,
-}
-
-/// Where an endpoint's idle timeout comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IdleTimeoutFrom {
-    /// `pool.idle_timeout`.
-    Configured,
-    /// The endpoint's own `Keep-Alive: timeout=`.
-    Hint,
-    /// When the endpoint closed idle connections, less a fifth.
-    Learned,
-    /// Nothing is known: [`EndpointState::DEFAULT_IDLE_TIMEOUT`].
-    Default,
-    /// `source.nat`, which forgets a connection earlier than the endpoint does.
-    Nat,
-}
-
-impl IdleTimeoutFrom {
-    /// The label used in JSON.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Configured => "configured",
-            Self::Hint => "hint",
-            Self::Learned => "learned",
-            Self::Default => "default",
-            Self::Nat => "nat",
-        }
-    }
+    pub health: Arc<Health>,
 }
 
 impl ListenerState {
@@ -148,87 +121,20 @@ impl ListenerState {
     }
 }
 
-impl EndpointState {
-    /// How long a pooled connection may be idle when neither the configuration nor the endpoint says:
-    /// less than the 5 s after which the common short-lived servers close (Node.js, Apache httpd).
-    pub const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(4);
-
-    /// An endpoint without connections.
-    pub fn new(config: model::Endpoint, workers: usize, sources: Box<[Arc<SourcePorts>]>) -> Self {
-        Self {
-            address: EndpointAddr(config.address),
-            weight: config.weight,
-            workers: (0..workers).map(|_| EndpointCounters::default()).collect(),
-            open: AtomicUsize::new(0),
-            over_share: AtomicUsize::new(0),
-            sources,
-            keep_alive_hint_ms: AtomicU32::new(0),
-            idle_learning: SharedIdleLearning::default(),
-            tcp_states: StateCounts::default(),
-        }
-    }
-
-    /// Whether a request is not dialled for at once, from whatever source, as far as is known without
-    /// looking.
-    pub fn is_short_of_ports(&self) -> bool {
-        self.sources.iter().all(|source| source.level() >= Level::ReuseOnly)
-    }
-
-    /// How long a pooled connection may be idle, and who says so: the configuration, or else the
-    /// shortest of what is known.
-    pub fn idle_timeout(&self, upstream: &model::Upstream) -> (Duration, IdleTimeoutFrom) {
-        if let Some(configured) = upstream.pool.idle_timeout {
-            return (configured, IdleTimeoutFrom::Configured);
-        }
-        let unlearned = self.unlearned_idle_timeout();
-        let learned = self.idle_learning.timeout().map(|timeout| (timeout, IdleTimeoutFrom::Learned));
-        let nat = upstream.source.nat.map(|nat| (nat.pool_idle_max(), IdleTimeoutFrom::Nat));
-        let shorter = |one: (Duration, _), other: (Duration, _)| if other.0 < one.0 { other } else { one };
-        learned.into_iter().chain(nat).fold(unlearned, shorter)
-    }
-
-    /// The same at `now`, for what was learned is forgotten with time.
-    pub fn idle_timeout_at(&self, upstream: &model::Upstream, now: Instant) -> (Duration, IdleTimeoutFrom) {
-        self.forget_idle(now);
-        self.idle_timeout(upstream)
-    }
-
-    /// The same from the endpoint's hint alone, or by default. A hint is undercut by a second, or by
-    /// half where it is shorter than two, so that we close before the endpoint does.
-    fn unlearned_idle_timeout(&self) -> (Duration, IdleTimeoutFrom) {
-        let hint = Duration::from_millis(self.keep_alive_hint_ms.load(Relaxed).into());
-        match hint.is_zero() {
-            true => (Self::DEFAULT_IDLE_TIMEOUT, IdleTimeoutFrom::Default),
-            false => (hint - (hint / 2).min(Duration::from_secs(1)), IdleTimeoutFrom::Hint),
-        }
-    }
-
-    /// The endpoint closed a connection that had been idle for `age`. Whether pooled connections are to
-    /// be closed sooner from now on.
-    pub fn closed_idle(&self, age: Duration, now: Instant) -> bool {
-        self.idle_learning.closed(age, self.unlearned_idle_timeout().0, now)
-    }
-
-    /// Forgets what was learned of its idle timeout, as far as it is time to.
-    pub fn forget_idle(&self, now: Instant) {
-        self.idle_learning.forget(self.unlearned_idle_timeout().0, now);
-    }
-
-    /// The sum of one gauge over the workers.
-    pub fn gauge(&self, pick: impl Fn(&EndpointCounters) -> &Gauge) -> u64 {
-        self.workers.iter().map(|w| pick(w).get()).sum()
-    }
-
-    /// The sum of one counter over the workers.
-    pub fn total(&self, pick: impl Fn(&EndpointCounters) -> &Counter) -> u64 {
-        self.workers.iter().map(|w| pick(w).get()).sum()
-    }
-}
-
 impl Running {
-    /// The endpoints of all upstreams.
+    /// The listeners, then those that are leaving.
+    pub fn all_listeners(&self) -> impl Iterator<Item = &Arc<ListenerState>> {
+        self.listeners.iter().chain(&self.leaving.listeners)
+    }
+
+    /// The upstreams, then those with endpoints that are leaving.
+    pub fn all_upstreams(&self) -> impl Iterator<Item = &Arc<UpstreamState>> {
+        self.upstreams.iter().chain(&self.leaving.upstreams)
+    }
+
+    /// The endpoints of all upstreams, then those that are leaving.
     pub fn endpoints(&self) -> impl Iterator<Item = &Arc<EndpointState>> {
-        self.upstreams.iter().flat_map(|upstream| &upstream.endpoints)
+        self.all_upstreams().flat_map(|upstream| &upstream.endpoints)
     }
 }
 
@@ -241,6 +147,7 @@ impl Registry {
             census: Census::default(),
             budgets: Budgets::default(),
             close_wait: CloseWait::default(),
+            reloads: ReloadLog::default(),
             started: Instant::now(),
             draining: AtomicBool::new(false),
         }
@@ -249,6 +156,11 @@ impl Registry {
     /// What runs now. Whoever looks twice may see two generations: take it once, and read from that.
     pub fn running(&self) -> Arc<Running> {
         self.running.load_full()
+    }
+
+    /// Something else runs from now on. Only the supervisor says so, one after the other.
+    pub fn run(&self, running: Arc<Running>) {
+        self.running.store(running);
     }
 
     /// Whether the drain has begun.

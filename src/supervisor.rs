@@ -1,29 +1,38 @@
 //! Starts everything or nothing, and ends it in order: listeners first, then what runs, then the
 //! rest.
 
+mod build;
+mod reload;
+mod sockets;
 mod sources;
+mod team;
+mod watch;
+
+pub use reload::Reloader;
 
 use crate::admin::{self, AdminSocket, AdminState};
 use crate::budget::Budget;
-use crate::command;
-use crate::config::model::{Config, Endpoint};
+use crate::command::Crew;
+use crate::config::model::Config;
 use crate::listener::bind::{self, BindError, Bound};
 use crate::observe::access_log::AccessLog;
 use crate::observe::census::Census;
-use crate::pool::handover::Handover;
-use crate::registry::{EndpointState, ListenerState, Registry, Running, UpstreamState};
-use crate::sys::{limits, sockopt};
-use crate::upstream::group::Shared;
-use crate::upstream::health::Health;
-use crate::worker;
-use sources::Sources;
+use crate::registry::{Leaving, Registry, Running};
+use crate::sys::limits;
+use build::{Upstreams, Workers};
+use reload::AllHeld;
+use sockets::Held;
+use sources::SourceMaker;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
+use team::Team;
 use tokio_util::sync::CancellationToken;
+use watch::Watch;
 
 /// A handle to the running proxy, which runs on threads of its own.
 #[derive(Clone, Debug)]
@@ -31,15 +40,20 @@ pub struct Supervisor {
     registry: Arc<Registry>,
     admin_address: Option<SocketAddr>,
     tokens: Tokens,
+    reloader: Arc<Reloader>,
     threads: Arc<Mutex<Option<Threads>>>,
 }
 
 #[derive(Debug)]
 struct Threads {
-    workers: Workers,
+    workers: team::Threads,
     census: Census,
+    watch: Option<Watch>,
     control: JoinHandle<()>,
 }
+
+/// How often what a reload has removed is looked at, whether it is over.
+const TIDY: Duration = Duration::from_millis(250);
 
 /// What ends things.
 #[derive(Clone, Debug)]
@@ -49,13 +63,15 @@ struct Tokens {
     stop: CancellationToken,
     /// Cancelled when the workers have ended.
     over: CancellationToken,
+    /// The sockets that clients come to; none once a drain begins.
+    held: AllHeld,
 }
 
 /// Why the proxy did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// Listeners that could not be bound; nothing is bound.
-    #[error("{}", lines(.0))]
+    #[error("{}", bind::lines(.0))]
     Bind(Vec<BindError>),
     /// The admin server could not be bound.
     #[error("{0}")]
@@ -77,27 +93,50 @@ pub struct DrainReport {
 
 impl Supervisor {
     /// Binds all listeners and the admin address, and starts the workers. On an error nothing is
-    /// left bound or running.
+    /// left bound or running. There is no file to reload.
     ///
     /// # Errors
     /// See [`StartError`].
     pub fn start(config: Config) -> Result<Self, StartError> {
+        Self::start_from(config, None)
+    }
+
+    /// The same with the file that the configuration was loaded from, which [`Reloader::reload`] reads
+    /// again, and its [`fingerprint`](crate::config::load::fingerprint) from before it was.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub fn start_from(config: Config, file: Option<(PathBuf, u64)>) -> Result<Self, StartError> {
         let bound = bind::bind_all(&config).map_err(StartError::Bind)?;
         let socket = admin::bind(&config.admin).map_err(StartError::Admin)?;
         let access_log = AccessLog::open(&config.log).map_err(StartError::AccessLog)?;
         let budget = Arc::new(Budget::new(nofile(), fixed_descriptors(&config)));
-        let config = Arc::new(config);
-        let (running, sockets) = running(&config, bound);
-        let upstreams = shared(&running, config.runtime.workers);
+        let mut sources = SourceMaker::new();
+        let (running, held) = running(&Arc::new(config), bound, &mut sources);
         let registry = Arc::new(Registry::new(running, budget));
-        let tokens = Tokens::new(&registry);
+        let file = file.map(|(path, fingerprint)| {
+            registry.reloads.loaded_from(path.display().to_string(), fingerprint);
+            path
+        });
+        let tokens = Tokens::new(&registry, held);
         let admin_address = socket.address();
-        let (workers, commands) = start_workers(&registry, sockets, &upstreams, access_log.clone(), &tokens)?;
-        let census = Census::start(Arc::clone(&registry), commands.clone())
-            .map_err(|error| tokens.stopped_for(error))?;
-        let control = start_control(&config, socket, &registry, commands, access_log, &tokens)?;
-        let threads = Arc::new(Mutex::new(Some(Threads { workers, census, control })));
-        Ok(Self { registry, admin_address, tokens, threads })
+        let workers = team::Threads::default();
+        let started = start_workers(&registry, access_log.clone(), &tokens, &workers);
+        let (team, crew) = started.map_err(|error| tokens.stopped_for(&workers, error))?;
+        let reloader = Reloader::new(Arc::clone(&registry), tokens.clone(), file, team, sources);
+        let reloader = Arc::new(reloader);
+        let stopped = |error| tokens.stopped_for(&workers, error);
+        let census = Census::start(Arc::clone(&registry), crew.clone()).map_err(stopped)?;
+        let watch = reloader.file().map(|file| Watch::start(file, &registry, &reloader));
+        let watch = watch.transpose().map_err(stopped)?;
+        let control = start_control(socket, access_log, crew, &reloader, &tokens).map_err(stopped)?;
+        let threads = Arc::new(Mutex::new(Some(Threads { workers, census, watch, control })));
+        Ok(Self { registry, admin_address, tokens, reloader, threads })
+    }
+
+    /// Who reads the configuration again.
+    pub fn reloader(&self) -> &Arc<Reloader> {
+        &self.reloader
     }
 
     /// What runs, and its counters.
@@ -125,7 +164,8 @@ impl Supervisor {
         let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(threads) = threads else { return DrainReport { cut: 0 } };
         let mut cut = 0;
-        for worker in threads.workers {
+        // A reload may add to them until the last has ended.
+        while let Some(worker) = threads.next_worker() {
             match worker.join() {
                 Ok(Ok(left)) => cut += left,
                 Ok(Err(error)) => tracing::error!(%error, "a worker ended"),
@@ -133,6 +173,7 @@ impl Supervisor {
             }
         }
         drop(threads.census);
+        drop(threads.watch);
         self.tokens.over.cancel();
         // The control thread has no result; if it panicked, there is nothing left to wait for.
         let _ = threads.control.join();
@@ -140,30 +181,39 @@ impl Supervisor {
     }
 }
 
+impl Threads {
+    fn next_worker(&self) -> Option<JoinHandle<io::Result<usize>>> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+}
+
 impl Tokens {
-    fn new(registry: &Arc<Registry>) -> Self {
+    fn new(registry: &Arc<Registry>, held: Vec<Held>) -> Self {
         Self {
             registry: Arc::clone(registry),
             drain: CancellationToken::new(),
             stop: CancellationToken::new(),
             over: CancellationToken::new(),
+            held: Arc::new(Mutex::new(held)),
         }
     }
 
     fn begin_drain(&self) {
-        self.registry.draining.store(true, Relaxed);
+        {
+            let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            self.registry.draining.store(true, Relaxed);
+            held.clear();
+        }
         self.drain.cancel();
     }
 
-    /// The start has failed: what was started ends.
-    fn stopped_for(&self, error: io::Error) -> StartError {
+    /// The start has failed: what was started ends. A worker's own error says more.
+    fn stopped_for(&self, workers: &team::Threads, error: io::Error) -> StartError {
         self.stop.cancel();
-        StartError::Thread(error)
+        let workers = std::mem::take(&mut *workers.lock().unwrap_or_else(PoisonError::into_inner));
+        let ended = workers.into_iter().filter_map(|worker| worker.join().ok()?.err());
+        StartError::Thread(ended.last().unwrap_or(error))
     }
-}
-
-fn lines(errors: &[BindError]) -> String {
-    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 /// RLIMIT_NOFILE, raised to what the administrator allows; where that fails, the 1,024 that Linux
@@ -178,155 +228,105 @@ fn nofile() -> usize {
     }
 }
 
-/// Descriptors that are taken for good: a listening socket for each address and worker, and three for
-/// each runtime (epoll, its waker, its signal pipe), the control thread's included.
+/// Descriptors that are taken for good: a listening socket for each address and worker, once for the
+/// worker and once to be kept when workers change, and three for each runtime (epoll, its waker, its
+/// signal pipe), the control thread's included.
 pub fn fixed_descriptors(config: &Config) -> usize {
-    let addresses: usize = config.listeners.iter().map(|listener| listener.bind.len()).sum();
-    addresses * config.runtime.workers + 3 * (config.runtime.workers + 1)
+    let workers = config.runtime.workers;
+    let listening = config.listeners.iter().map(|listener| {
+        let sockets = if listener.socket.reuse_port { workers } else { 1 };
+        listener.bind.len() * (workers + sockets)
+    });
+    listening.sum::<usize>() + 3 * (workers + 1)
 }
 
-type Sockets = Vec<(Arc<ListenerState>, Vec<std::net::TcpListener>)>;
-
-fn running(config: &Arc<Config>, bound: Vec<Bound>) -> (Running, Sockets) {
-    let workers = config.runtime.workers;
-    let mut sockets = Sockets::new();
-    for bound in bound {
-        let state = ListenerState {
-            address: bound.address,
-            config: bound.config,
-            backlog: bound.backlog,
-            workers: (0..workers).map(|_| Default::default()).collect(),
-            clients: Default::default(),
-            queues: Default::default(),
-            tcp_states: Default::default(),
-        };
-        sockets.push((Arc::new(state), bound.sockets));
+/// What a configuration runs with at the start, and the sockets of its listeners.
+fn running(config: &Arc<Config>, bound: Vec<Bound>, sources: &mut SourceMaker) -> (Running, Vec<Held>) {
+    let (mut listeners, mut held) = (Vec::new(), Vec::new());
+    let workers = Workers { places: config.runtime.workers, staying: config.runtime.workers };
+    for mut bound in bound {
+        held.push(Held::new(&mut bound));
+        let upstream = config.upstreams[bound.config.upstream].name.clone();
+        listeners.push(build::listener(bound, upstream, workers.places));
     }
-    let mut sources = Sources::new();
-    let upstreams = config.upstreams.iter().map(|config| {
-        sources.check(config);
-        let endpoint = |endpoint: &Endpoint| {
-            EndpointState::new(*endpoint, workers, sources.towards(endpoint.address, config))
-        };
-        Arc::new(UpstreamState {
-            health: Health::new(config.endpoints.len(), &config.passive),
-            endpoints: config.endpoints.iter().map(endpoint).map(Arc::new).collect(),
-            config: Arc::clone(config),
-        })
-    });
+    let (upstreams, _) = Upstreams::of(config, None, sources, workers).begin(workers);
     let running = Running {
         generation: 1,
         loaded_at: SystemTime::now(),
         config: Arc::clone(config),
-        listeners: sockets.iter().map(|(state, _)| Arc::clone(state)).collect(),
-        upstreams: upstreams.collect(),
+        listeners,
+        upstreams,
+        leaving: Leaving::default(),
+        needs_restart: Vec::new(),
     };
-    (running, sockets)
+    (running, held)
 }
 
-fn shared(running: &Running, workers: usize) -> Vec<Arc<Shared>> {
-    let share = |state: &Arc<UpstreamState>| {
-        let handovers = state.endpoints.iter().map(|_| Arc::new(Handover::new(workers)));
-        Arc::new(Shared { state: Arc::clone(state), handovers: handovers.collect() })
-    };
-    running.upstreams.iter().map(share).collect()
-}
-
-type Workers = Vec<JoinHandle<io::Result<usize>>>;
-
-/// Starts one thread a worker, with the way to it; each reports when it serves, or everything is stopped again.
+/// Starts the workers; when one of them cannot, everything is stopped again.
 fn start_workers(
     registry: &Arc<Registry>,
-    mut sockets: Sockets,
-    upstreams: &[Arc<Shared>],
     access_log: Option<AccessLog>,
     tokens: &Tokens,
-) -> Result<(Workers, Vec<command::Sender>), StartError> {
-    let count = sockets.iter().map(|(_, sockets)| sockets.len()).max().unwrap_or(0);
-    let (mut threads, mut senders) = (Vec::with_capacity(count), Vec::with_capacity(count));
-    let (ready, is_ready) = mpsc::channel();
-    for index in 0..count {
-        let (sender, commands) = command::channel();
-        senders.push(sender);
-        let parts = worker::Parts {
-            index,
-            registry: Arc::clone(registry),
-            listeners: take_one_each(&mut sockets, index),
-            upstreams: upstreams.to_vec(),
-            access_log: access_log.clone(),
-            commands,
-            drain: tokens.drain.clone(),
-            stop: tokens.stop.clone(),
-            ready: ready.clone(),
-        };
-        let name = format!("worker-{index}");
-        match thread::Builder::new().name(name).spawn(move || parts.run()) {
-            Ok(thread) => threads.push(thread),
-            Err(error) => return Err(abandon(threads, tokens, error)),
+    threads: &team::Threads,
+) -> io::Result<(Team, Crew)> {
+    let running = registry.running();
+    let (drain, stop) = (tokens.drain.clone(), tokens.stop.clone());
+    let start = team::Start { registry: Arc::clone(registry), access_log, drain, stop };
+    let crew = Crew::default();
+    let mut team = Team::new(start, crew.clone(), Arc::clone(threads));
+    let recruits = team.recruit(running.config.runtime.workers)?;
+    let workers: Vec<usize> = recruits.indices().collect();
+    team.join(recruits);
+    let allotments = {
+        let mut held = tokens.held.lock().unwrap_or_else(PoisonError::into_inner);
+        for (held, state) in held.iter_mut().zip(&running.listeners) {
+            held.share(&workers, state, &state.config)?;
+            held.name_queues(&state.queues);
         }
-    }
-    drop(ready);
-    let started = is_ready.iter().take(count).count();
-    if started < count {
-        return Err(abandon(threads, tokens, io::Error::other("a worker did not start")));
-    }
-    Ok((threads, senders))
-}
-
-fn take_one_each(sockets: &mut Sockets, worker: usize) -> Vec<(Arc<ListenerState>, std::net::TcpListener)> {
-    let mut taken = Vec::with_capacity(sockets.len());
-    for (state, sockets) in sockets {
-        let Some(socket) = sockets.pop() else { continue };
-        // Without an inode, which it always has, its queue is not told of.
-        if let Ok(inode) = sockopt::inode(&socket) {
-            state.queues.belongs(inode, worker);
-        }
-        taken.push((Arc::clone(state), socket));
-    }
-    taken
-}
-
-/// Stops what was started, and returns the worker's own error where there is one.
-fn abandon(threads: Workers, tokens: &Tokens, error: io::Error) -> StartError {
-    tokens.stop.cancel();
-    let ended = threads.into_iter().filter_map(|thread| thread.join().ok()?.err());
-    StartError::Thread(ended.last().unwrap_or(error))
+        let before = vec![None; held.len()];
+        reload::allot(&workers, &held, &before)?
+    };
+    team.give(allotments, &running).map_err(io::Error::other)?;
+    Ok((team, crew))
 }
 
 /// Starts the thread of the admin server, which also ends an overlong drain.
 fn start_control(
-    config: &Config,
     socket: AdminSocket,
-    registry: &Arc<Registry>,
-    workers: Vec<command::Sender>,
     access_log: Option<AccessLog>,
+    workers: Crew,
+    reloader: &Arc<Reloader>,
     tokens: &Tokens,
-) -> Result<JoinHandle<()>, StartError> {
-    let timeout = config.runtime.shutdown_timeout;
-    let drain = tokens.clone();
+) -> io::Result<JoinHandle<()>> {
+    let (drain, reload) = (tokens.clone(), Arc::clone(reloader));
     let state = Arc::new(AdminState {
-        registry: Arc::clone(registry),
+        registry: Arc::clone(&tokens.registry),
         workers,
         access_log,
         drain: Box::new(move || drain.begin_drain()),
+        reload: Box::new(move || reload.reload()),
     });
-    let tokens_there = tokens.clone();
-    let started = tokio::runtime::Builder::new_current_thread().enable_all().build().and_then(|runtime| {
-        thread::Builder::new().name("control".into()).spawn(move || {
-            runtime.block_on(control(socket, state, tokens_there, timeout));
-        })
-    });
-    started.map_err(|error| tokens.stopped_for(error))
+    let (tokens, reloader) = (tokens.clone(), Arc::clone(reloader));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    thread::Builder::new().name("control".into()).spawn(move || {
+        runtime.block_on(control(socket, state, tokens, reloader));
+    })
 }
 
-async fn control(socket: AdminSocket, state: Arc<AdminState>, tokens: Tokens, timeout: Duration) {
+async fn control(socket: AdminSocket, state: Arc<AdminState>, tokens: Tokens, reloader: Arc<Reloader>) {
     let (drain, stop, over) = (tokens.drain.clone(), tokens.stop.clone(), tokens.over.clone());
     let registry = Arc::clone(&tokens.registry);
-    let end_drain = async move {
+    let end_drain = async {
         drain.cancelled().await;
-        tokio::time::sleep(timeout).await;
+        tokio::time::sleep(registry.running().config.runtime.shutdown_timeout).await;
         stop.cancel();
         std::future::pending::<()>().await;
+    };
+    let tidy = async {
+        loop {
+            tokio::time::sleep(TIDY).await;
+            reloader.tidy();
+        }
     };
     tokio::select! {
         ended = admin::serve(socket, state, over.cancelled()) => {
@@ -335,6 +335,7 @@ async fn control(socket: AdminSocket, state: Arc<AdminState>, tokens: Tokens, ti
             }
         }
         () = end_drain => {}
-        () = sources::follow(registry) => {}
+        () = tidy => {}
+        () = sources::follow(Arc::clone(&registry)) => {}
     }
 }

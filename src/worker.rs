@@ -2,22 +2,21 @@
 //! nothing that it would have to lock while it forwards.
 
 mod commands;
+mod stage;
 
 use crate::buffer::BufferPool;
 use crate::command;
-use crate::forward::acquire;
 use crate::forward::splice::Pipes;
-use crate::listener::accept;
 use crate::observe::access_log::AccessLog;
-use crate::registry::{ListenerState, Registry};
+use crate::registry::Registry;
 use crate::session::SessionTable;
 use crate::timer::Timers;
-use crate::upstream::group::{Group, Shared};
+use stage::Stage;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
-use std::time::Instant;
-use tokio::task::{JoinHandle, LocalSet};
+use std::time::{Duration, Instant};
+use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 
 /// What the sessions of one worker share.
@@ -37,9 +36,13 @@ pub struct Worker {
     pub sessions: Rc<SessionTable>,
     /// Where finished exchanges are written down, if anywhere.
     pub access_log: Option<AccessLog>,
-    draining: Cell<bool>,
+    stage: Stage,
+    drain: CancellationToken,
     refused: Cell<usize>,
 }
+
+/// What a worker that leaves gives idle clients, after their time is over, to be closed by the policy.
+const LAST_CLOSES: Duration = Duration::from_secs(2);
 
 /// Refused clients whose last bytes a worker reads at once; more are closed without. Together with
 /// the listening sockets they stay within the descriptors that the budget keeps back.
@@ -52,10 +55,6 @@ pub struct Parts {
     pub index: usize,
     /// Everything that runs.
     pub registry: Arc<Registry>,
-    /// Its listening sockets, with what they belong to.
-    pub listeners: Vec<(Arc<ListenerState>, std::net::TcpListener)>,
-    /// The upstreams, in the order of the configuration.
-    pub upstreams: Vec<Arc<Shared>>,
     /// The access log.
     pub access_log: Option<AccessLog>,
     /// What the control side asks of it.
@@ -64,7 +63,7 @@ pub struct Parts {
     pub drain: CancellationToken,
     /// When to end at once.
     pub stop: CancellationToken,
-    /// Told once the worker accepts.
+    /// Told once the worker hears commands, the first of which says what it is to run.
     pub ready: mpsc::Sender<()>,
 }
 
@@ -73,7 +72,7 @@ impl Parts {
     /// were still open then.
     ///
     /// # Errors
-    /// When the runtime cannot be built or a listening socket cannot be registered with it.
+    /// When the runtime cannot be built.
     pub fn run(self) -> std::io::Result<usize> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let local = LocalSet::new();
@@ -81,26 +80,36 @@ impl Parts {
     }
 
     async fn serve(self) -> std::io::Result<usize> {
-        let worker = Rc::new(Worker::new(self.index, self.registry, self.access_log, Instant::now()));
+        let worker = Worker::new(self.index, self.registry, self.access_log, self.drain, Instant::now());
+        let worker = Rc::new(worker);
         tokio::task::spawn_local(Rc::clone(&worker.timers).drive());
-        let groups: Vec<Rc<Group>> =
-            self.upstreams.iter().map(|upstream| worker.group(Arc::clone(upstream))).collect();
-        tokio::task::spawn_local(commands::serve(Rc::clone(&worker), groups.clone(), self.commands));
-        let accepting = accept::start(&worker, self.listeners, &groups, &self.drain)?;
+        let commands = commands::serve(Rc::clone(&worker), self.commands);
+        let mut commands = tokio::task::spawn_local(commands);
         // Whoever started the worker waits for this, unless it gave up.
         let _ = self.ready.send(());
         tokio::select! {
             () = self.stop.cancelled() => {}
-            () = self.drain.cancelled() => worker.drain(accepting, &groups, &self.stop).await,
+            () = worker.drain.cancelled() => worker.drain(&self.stop).await,
+            left = &mut commands => {
+                if let Ok(Some(patience)) = left {
+                    worker.leave(patience, &self.stop).await;
+                }
+            }
         }
         // Closed by the policy, not by being dropped: that would leave a TIME_WAIT for each.
-        groups.iter().flat_map(|group| group.pools()).for_each(|pool| pool.shut());
+        worker.stage.pools().iter().for_each(|pool| pool.dismiss());
         Ok(worker.sessions.len())
     }
 }
 
 impl Worker {
-    fn new(index: usize, registry: Arc<Registry>, access_log: Option<AccessLog>, now: Instant) -> Self {
+    fn new(
+        index: usize,
+        registry: Arc<Registry>,
+        access_log: Option<AccessLog>,
+        drain: CancellationToken,
+        now: Instant,
+    ) -> Self {
         let budget = &registry.budget;
         Self {
             index,
@@ -109,38 +118,40 @@ impl Worker {
             timers: Timers::new(now),
             sessions: SessionTable::new(index, Arc::clone(budget), now),
             access_log,
-            draining: Cell::new(false),
+            stage: Stage::default(),
+            drain,
             refused: Cell::new(0),
             registry,
         }
     }
 
-    /// Whether sessions are to end after what they are doing.
-    pub fn is_draining(&self) -> bool {
-        self.draining.get()
-    }
-
-    /// The same, to be looked at again and again.
-    pub fn draining(&self) -> &Cell<bool> {
-        &self.draining
-    }
-
-    async fn drain(&self, accepting: Vec<JoinHandle<()>>, groups: &[Rc<Group>], stop: &CancellationToken) {
+    async fn drain(&self, stop: &CancellationToken) {
         // What waits in the accept queues is still served: closing the socket would reset it.
-        for task in accepting {
-            // An accept loop that panicked has nothing left to wait for.
-            let _ = task.await;
-        }
-        // Requests that the kernel holds already are served too: the runtime hears of them in a turn.
-        for _ in 0..2 {
-            tokio::task::yield_now().await;
-        }
-        self.draining.set(true);
-        groups.iter().flat_map(|group| group.pools()).for_each(|pool| pool.shut());
+        self.stage.close().await;
+        self.stage.pools().iter().for_each(|pool| pool.shut());
         self.timers.wake_all();
         tokio::select! {
             () = stop.cancelled() => {}
             () = self.sessions.emptied() => {}
+        }
+    }
+
+    /// Serves its clients until they have gone: each is told with its next response. Who is still there
+    /// in the end is cut.
+    async fn leave(&self, patience: Duration, stop: &CancellationToken) {
+        self.stage.leave();
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = self.sessions.emptied() => return,
+            () = self.drain.cancelled() => {}
+            () = tokio::time::sleep(patience) => {}
+        }
+        self.stage.end_idle();
+        self.timers.wake_all();
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = self.sessions.emptied() => {}
+            () = tokio::time::sleep(LAST_CLOSES), if !self.drain.is_cancelled() => {}
         }
     }
 
@@ -151,21 +162,6 @@ impl Worker {
             self.refused.set(refused + 1);
             Refused(Rc::clone(self))
         })
-    }
-
-    /// This worker's view of an upstream; what is to be kept warm is dialled from now on.
-    fn group(&self, upstream: Arc<Shared>) -> Rc<Group> {
-        let min_idle = upstream.state.config.pool.min_idle;
-        let endpoints = upstream.handovers.len();
-        let seed = random_seed();
-        let registry = Arc::clone(&self.registry);
-        let group = Rc::new(Group::new(upstream, registry, self.index, Rc::clone(&self.timers), seed));
-        if min_idle > 0 {
-            for endpoint in 0..endpoints {
-                acquire::pool(&group, endpoint);
-            }
-        }
-        group
     }
 }
 

@@ -62,11 +62,12 @@ fn failed(error: &dyn std::error::Error) -> Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::Crew;
     use crate::observe::fixture;
     use hyper::header::RETRY_AFTER;
 
     fn lists() -> Lists {
-        Lists::new(Lister::new(fixture::registry(), Vec::new()))
+        Lists::new(Lister::new(fixture::registry(), Crew::default()))
     }
 
     #[tokio::test(start_paused = true)]
@@ -88,7 +89,7 @@ mod tests {
     #[tokio::test]
     async fn a_list_that_nobody_waits_for_any_more_keeps_its_turn() {
         let (silent, _kept) = crate::command::channel();
-        let lists = Lists::new(Lister::new(fixture::registry(), vec![silent]));
+        let lists = Lists::new(Lister::new(fixture::registry(), Crew::new(vec![(0, silent)])));
         let start = std::time::Instant::now();
         let asked = tokio::spawn(lists.clone().answer(Query::parse("")));
         while lists.turn.available_permits() > 0 {

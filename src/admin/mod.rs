@@ -12,12 +12,12 @@
 //! rebinding).
 
 mod bind;
-mod config_view;
 mod connections;
 mod feed;
 mod guard;
 mod history;
 mod page;
+pub mod reload;
 mod reply;
 mod routes;
 mod server;
@@ -25,25 +25,31 @@ mod site;
 mod token;
 
 pub use bind::{AdminSocket, BindError, bind};
+pub use reload::{ReloadError, Reloaded};
 pub use server::serve;
 pub use token::{Token, TokenError};
 
-use crate::command;
+use crate::command::Crew;
 use crate::observe::access_log::AccessLog;
 use crate::registry::Registry;
 use std::fmt;
 use std::sync::Arc;
+
+/// Reads the configuration again.
+pub type Reload = Box<dyn Fn() -> Result<Reloaded, ReloadError> + Send + Sync>;
 
 /// What the admin server reads, and the commands that it may give.
 pub struct AdminState {
     /// The counters.
     pub registry: Arc<Registry>,
     /// The ways to the workers, each at its place.
-    pub workers: Vec<command::Sender>,
+    pub workers: Crew,
     /// The access log, for its lost lines.
     pub access_log: Option<AccessLog>,
     /// Begins the drain; called once for each `POST /drain`.
     pub drain: Box<dyn Fn() + Send + Sync>,
+    /// Reads the configuration again; called for each `POST /reload`, on a thread that may wait.
+    pub reload: Reload,
 }
 
 impl fmt::Debug for AdminState {

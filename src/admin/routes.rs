@@ -4,7 +4,8 @@ use super::feed::Pulse;
 use super::guard::{self, Transport, Verdict};
 use super::reply::{Coming, Reply, busy, compact_json, events, json, not_allowed, text, whole};
 use super::site::Site;
-use super::{AdminState, config_view, page};
+use super::{AdminState, page, reload};
+use crate::config::view;
 use crate::metrics::host::Host;
 use crate::metrics::render;
 use crate::observe::access_log::AccessLog;
@@ -47,6 +48,7 @@ const INDEX: &str = concat!(
     "GET  /livez        200 while the process answers\n",
     "GET  /readyz       200 while new clients are served, 503 once it drains\n",
     "GET  /help         this list\n",
+    "POST /reload       read the configuration again; answers what is different, as JSON\n",
     "POST /drain        stop listening, finish what runs, exit\n",
 );
 
@@ -67,6 +69,10 @@ pub(super) fn answer<B: Body>(request: &Request<B>, visitor: &Visitor, site: &Si
         (Verdict::Refuse(reply) | Verdict::WrongToken(reply), _) => reply.into(),
         (Verdict::Serve, Some(page)) => for_get(request, || page).into(),
         (Verdict::Serve, None) if request.uri().path() == "/connections" => connections(request, site),
+        (Verdict::Serve, None) if request.uri().path() == "/reload" => match *request.method() {
+            Method::POST => Coming::Later(Box::pin(reload(Arc::clone(&site.state)))),
+            _ => not_allowed("POST").into(),
+        },
         (Verdict::Serve, None) => route(request, visitor, site).into(),
     };
     Answer { reply, wrong_token }
@@ -99,7 +105,7 @@ fn route<B>(request: &Request<B>, visitor: &Visitor, site: &Site) -> Reply {
         "/events" => for_get(request, || stream(request, visitor, site)),
         "/history" => for_get(request, || history(request, site)),
         "/metrics" => for_get(request, || metrics(state)),
-        "/config" => for_get(request, || json(&config_view::json(&state.registry.running().config))),
+        "/config" => for_get(request, || json(&view::json(&state.registry.running().config))),
         "/livez" => for_get(request, || text(StatusCode::OK, "ok\n")),
         "/readyz" => for_get(request, || readiness(state)),
         "/drain" => match *request.method() {
@@ -157,6 +163,23 @@ fn readiness(state: &AdminState) -> Reply {
         text(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
     } else {
         text(StatusCode::OK, "ready\n")
+    }
+}
+
+/// Reads files, binds sockets and waits for the workers: on a thread of its own.
+async fn reload(state: Arc<AdminState>) -> Reply {
+    tracing::info!("the admin server was asked to reload");
+    match tokio::task::spawn_blocking(move || (state.reload)()).await {
+        Ok(Ok(done)) => json(&reload::Answer::from(&done)),
+        Ok(Err(error)) => {
+            let mut reply = json(&reload::Failure::from(&error));
+            *reply.status_mut() = error.status();
+            reply
+        }
+        Err(error) => {
+            tracing::error!(%error, "a reload broke off");
+            text(StatusCode::INTERNAL_SERVER_ERROR, "the reload broke off; the log says why\n")
+        }
     }
 }
 

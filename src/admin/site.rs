@@ -94,15 +94,18 @@ fn unix_ms() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::ReloadError;
+    use crate::command::Crew;
     use crate::observe::fixture;
 
     #[test]
     fn nothing_is_looked_at_for_nobody() {
         let state = AdminState {
             registry: fixture::registry(),
-            workers: Vec::new(),
+            workers: Crew::default(),
             access_log: None,
             drain: Box::new(|| {}),
+            reload: Box::new(|| Err(ReloadError::NoFile)),
         };
         let site = Site::new(state.into(), None, CancellationToken::new());
         let samples =

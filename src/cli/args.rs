@@ -119,6 +119,15 @@ pub(super) enum Command {
                             millpond conns --json --side client --limit 100000")]
     Conns(ConnsArgs),
 
+    /// Have a running instance read its configuration again
+    ///
+    /// Prints what is different in it. What is not is left as it is: connections, pools, counters. With an
+    /// error anywhere in the configuration, or an address that cannot be bound, nothing is changed, all
+    /// that is wrong is printed, and the exit code is 1. SIGHUP does the same, and writes it to the log.
+    #[command(after_help = "Examples:\n  millpond reload\n  millpond reload --json\n  \
+                            millpond reload --admin unix:/run/millpond/admin.sock")]
+    Reload(ReloadArgs),
+
     /// Watch a running instance, full screen
     ///
     /// Listeners, endpoints, sockets in CLOSE_WAIT and everything that is wrong, in words. `?` shows
@@ -280,6 +289,16 @@ pub(super) struct ConnsArgs {
     pub(super) limit: Option<String>,
 
     /// Print the JSON of GET /connections as it comes
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct ReloadArgs {
+    #[command(flatten)]
+    pub(super) instance: Instance,
+
+    /// Print the answer as JSON
     #[arg(long)]
     pub(super) json: bool,
 }

@@ -37,7 +37,7 @@ pub(super) fn demo(args: &DemoArgs, out: &mut dyn Write) -> anyhow::Result<u8> {
     let origin = origin::start().context("the demo's origin cannot start")?;
     let signals = Signals::install().context("signals cannot be handled")?;
     let supervisor = Supervisor::start(configuration(origin)?)?;
-    signals.drain_with(supervisor.clone()).context("signals cannot be handled")?;
+    signals.obey(supervisor.clone()).context("signals cannot be handled")?;
     let registry = supervisor.registry().clone();
     let proxy = registry.running().listeners.first().context("the proxy has no listener")?.address.0;
 

@@ -19,6 +19,9 @@ use tokio::time::timeout;
 /// For the whole request: the instance is on this host, and answers from memory.
 const DEADLINE: Duration = Duration::from_secs(5);
 
+/// The same for an order, which may have to wait for another.
+const ORDER_DEADLINE: Duration = Duration::from_secs(60);
+
 /// Names the file with the token, as it does for the instance itself.
 const TOKEN_FILE: &str = "MILLPOND_ADMIN_TOKEN_FILE";
 
@@ -83,12 +86,33 @@ pub(super) fn post(instance: &Instance, path: &str) -> Result<Bytes, FetchError>
     ask(&instance.admin, token(instance)?, Asked { method: Method::POST, path: path.to_owned() })
 }
 
+/// Has it do something that it may refuse with reasons, and that may have to wait for another; whatever it
+/// answers.
+pub(super) fn order(instance: &Instance, path: &str) -> Result<(StatusCode, Bytes), FetchError> {
+    let asked = Asked { method: Method::POST, path: path.to_owned() };
+    answer(&instance.admin, token(instance)?, &asked, ORDER_DEADLINE)
+}
+
 fn ask(target: &AdminTarget, token: Option<Token>, asked: Asked) -> Result<Bytes, FetchError> {
+    let (status, body) = answer(target, token, &asked, DEADLINE)?;
+    if status.is_success() {
+        return Ok(body);
+    }
+    let text = String::from_utf8_lossy(&body).into_owned();
+    Err(FetchError::Status { target: target.clone(), asked, status, text })
+}
+
+fn answer(
+    target: &AdminTarget,
+    token: Option<Token>,
+    asked: &Asked,
+    deadline: Duration,
+) -> Result<(StatusCode, Bytes), FetchError> {
     let there = |why: io::Error| FetchError::NotThere { target: target.clone(), why };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(there)?;
     runtime.block_on(async {
         let late = || there(io::Error::new(io::ErrorKind::TimedOut, "no answer in time"));
-        timeout(DEADLINE, exchange(target, token.as_ref(), asked)).await.unwrap_or_else(|_| Err(late()))
+        timeout(deadline, exchange(target, token.as_ref(), asked)).await.unwrap_or_else(|_| Err(late()))
     })
 }
 
@@ -99,16 +123,20 @@ fn token(instance: &Instance) -> Result<Option<Token>, FetchError> {
     Ok(file.map(|file| Token::read(&file)).transpose()?)
 }
 
-async fn exchange(target: &AdminTarget, token: Option<&Token>, asked: Asked) -> Result<Bytes, FetchError> {
+async fn exchange(
+    target: &AdminTarget,
+    token: Option<&Token>,
+    asked: &Asked,
+) -> Result<(StatusCode, Bytes), FetchError> {
     let there = |why: io::Error| FetchError::NotThere { target: target.clone(), why };
     let (status, body) = match target {
         AdminTarget::Tcp(address) => {
             let stream = TcpStream::connect(address).await.map_err(there)?;
-            request(stream, address, token, &asked).await
+            request(stream, address, token, asked).await
         }
         AdminTarget::Unix(file) => {
             let stream = UnixStream::connect(file).await.map_err(there)?;
-            request(stream, "localhost", token, &asked).await
+            request(stream, "localhost", token, asked).await
         }
     }
     .map_err(|error| FetchError::Broken {
@@ -116,14 +144,11 @@ async fn exchange(target: &AdminTarget, token: Option<&Token>, asked: Asked) -> 
         asked: asked.clone(),
         why: format!("{error:#}"),
     })?;
-    if status.is_success() {
-        return Ok(body);
-    }
-    let text = String::from_utf8_lossy(&body).into_owned();
     if status == StatusCode::UNAUTHORIZED {
+        let text = String::from_utf8_lossy(&body).into_owned();
         return Err(FetchError::Unauthorised { target: target.clone(), text });
     }
-    Err(FetchError::Status { target: target.clone(), asked, status, text })
+    Ok((status, body))
 }
 
 async fn request(

@@ -12,6 +12,7 @@ mod fetch;
 mod generated;
 mod health;
 mod plan;
+mod reload;
 mod run;
 mod signals;
 mod stats;
@@ -54,6 +55,7 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
         Command::Drain(args) => drain::drain(&args, &mut out),
         Command::Health(args) => health::health(&args, &mut out),
         Command::Conns(args) => conns::conns(&args, &mut out),
+        Command::Reload(args) => reload::reload(&args, &mut out),
         Command::Top(args) => {
             // A panic on another thread gives the terminal back through standard output.
             drop(out);

@@ -3,7 +3,7 @@
 use super::args::RunArgs;
 use super::signals::Signals;
 use crate::config::diagnostic::Diagnostics;
-use crate::config::load::{Loaded, adhoc, load, process_variable};
+use crate::config::load::{Loaded, adhoc, fingerprint, load, process_variable};
 use crate::config::model::{AdminListen, Protocol};
 use crate::observe::logging;
 use crate::supervisor::Supervisor;
@@ -11,6 +11,8 @@ use anyhow::Context;
 
 /// Runs until a signal or the admin server ends it.
 pub(super) fn run(args: RunArgs) -> anyhow::Result<u8> {
+    let file = args.config.clone();
+    let fingerprint = file.as_deref().map(fingerprint);
     let Loaded { config, warnings, .. } = match configuration(args) {
         Ok(loaded) => loaded,
         Err(problems) => {
@@ -24,9 +26,9 @@ pub(super) fn run(args: RunArgs) -> anyhow::Result<u8> {
     }
     let signals = Signals::install().context("signals cannot be handled")?;
     let admin = config.admin.listen.clone();
-    let supervisor = Supervisor::start(config)?;
+    let supervisor = Supervisor::start_from(config, file.zip(fingerprint))?;
     announce(&supervisor, &admin);
-    signals.drain_with(supervisor.clone()).context("signals cannot be handled")?;
+    signals.obey(supervisor.clone()).context("signals cannot be handled")?;
     let report = supervisor.wait();
     tracing::info!(sessions_cut = report.cut, "ended");
     Ok(0)

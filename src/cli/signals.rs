@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT: the first begins the drain, the second ends at once.
+//! SIGTERM and SIGINT: the first begins the drain, the second ends at once. SIGHUP reloads.
 
 use crate::supervisor::Supervisor;
 use std::io;
@@ -11,41 +11,71 @@ pub(super) struct Signals {
     runtime: Runtime,
     terminate: Signal,
     interrupt: Signal,
+    hang_up: Signal,
+}
+
+/// What a signal asks for.
+enum Wish {
+    End,
+    Reload,
 }
 
 impl Signals {
     /// Installs the handlers. To be called before anything is started, so that a signal that comes
-    /// during the start is not lost: it is kept until [`Self::drain_with`].
+    /// during the start is not lost: it is kept until [`Self::obey`].
     pub(super) fn install() -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_io().build()?;
         let context = runtime.enter();
         let terminate = signal(SignalKind::terminate())?;
         let interrupt = signal(SignalKind::interrupt())?;
+        let hang_up = signal(SignalKind::hangup())?;
         drop(context);
-        Ok(Self { runtime, terminate, interrupt })
+        Ok(Self { runtime, terminate, interrupt, hang_up })
     }
 
-    /// From here on signals drain and stop this supervisor, on a thread that lives as long as the
+    /// From here on signals drain, stop and reload this supervisor, on a thread that lives as long as the
     /// process.
-    pub(super) fn drain_with(self, supervisor: Supervisor) -> io::Result<()> {
-        let Self { runtime, mut terminate, mut interrupt } = self;
-        let watch = async move {
-            next(&mut terminate, &mut interrupt).await;
-            tracing::info!("draining; a second signal ends at once");
-            supervisor.drain();
+    pub(super) fn obey(mut self, supervisor: Supervisor) -> io::Result<()> {
+        thread::Builder::new().name("signals".into()).spawn(move || {
+            let mut is_draining = false;
             loop {
-                next(&mut terminate, &mut interrupt).await;
-                supervisor.stop();
+                match self.next() {
+                    // On another thread, so that a drain need not wait for it. What comes of it is logged.
+                    Wish::Reload => spawn_reload(&supervisor),
+                    Wish::End if is_draining => supervisor.stop(),
+                    Wish::End => {
+                        tracing::info!("draining; a second signal ends at once");
+                        supervisor.drain();
+                        is_draining = true;
+                    }
+                }
             }
-        };
-        thread::Builder::new().name("signals".into()).spawn(move || runtime.block_on(watch))?;
+        })?;
         Ok(())
+    }
+
+    fn next(&mut self) -> Wish {
+        let Self { runtime, terminate, interrupt, hang_up } = self;
+        runtime.block_on(async {
+            tokio::select! {
+                _ = terminate.recv() => Wish::End,
+                _ = interrupt.recv() => Wish::End,
+                _ = hang_up.recv() => Wish::Reload,
+            }
+        })
     }
 }
 
-async fn next(terminate: &mut Signal, interrupt: &mut Signal) {
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+fn spawn_reload(supervisor: &Supervisor) {
+    let reloader = supervisor.reloader().clone();
+    let reload = move || {
+        if let Err(error) = reloader.reload()
+            && error.is_refusal()
+        {
+            tracing::warn!("SIGHUP: {error}");
+        }
+    };
+    if let Err(error) = thread::Builder::new().name("reload".into()).spawn(reload) {
+        tracing::error!(%error, "cannot reload");
     }
 }

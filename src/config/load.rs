@@ -9,6 +9,7 @@ use super::schema::LISTS;
 use super::section::Section;
 use config::{ConfigError, Map, Value, ValueKind};
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -101,6 +102,17 @@ pub fn load(path: &Path, environment: Environment<'_>) -> Result<Loaded, Diagnos
         }
     }
     assemble(&main, &texts, broken, environment)
+}
+
+/// A number that is another when the file, or one of `conf.d`, has another content.
+pub fn fingerprint(path: &Path) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for path in std::iter::once(path.to_owned()).chain(fragments(path, &mut Vec::new())) {
+        path.hash(&mut hasher);
+        // One that cannot be read has no content.
+        fs::read(&path).ok().hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 /// Compiles one text alone: no `conf.d`, no environment. `name` stands for the file in diagnostics.

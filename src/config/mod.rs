@@ -7,6 +7,7 @@
 mod address;
 mod compile;
 pub mod diagnostic;
+pub mod diff;
 mod file;
 pub mod load;
 pub mod model;
@@ -15,3 +16,4 @@ pub mod schema;
 mod section;
 pub(crate) mod suggest;
 mod values;
+pub mod view;

@@ -31,6 +31,8 @@ pub struct Runtime {
     pub shutdown_timeout: Duration,
     /// From one count of all connections in the kernel to the next.
     pub census_interval: Duration,
+    /// Whether a change of the configuration file is reloaded without being asked for.
+    pub watch: bool,
 }
 
 /// `[admin]`
@@ -116,7 +118,7 @@ pub enum ClientFin {
 }
 
 /// What a listener speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protocol {
     /// HTTP/1.1 and 1.0.
     Http,

@@ -12,6 +12,7 @@ pub const KEYS: &[&str] = &[
     "runtime.workers",
     "runtime.shutdown_timeout",
     "runtime.census_interval",
+    "runtime.watch",
     "admin.listen",
     "admin.token_file",
     "log.level",

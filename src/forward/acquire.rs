@@ -8,9 +8,10 @@ use crate::source::level::Level;
 use crate::source::ports::SourcePorts;
 use crate::timer::Timer;
 use crate::upstream::connect::{self, ConnectError, Shortage};
-use crate::upstream::group::Group;
+use crate::upstream::group::{self, Group};
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -71,16 +72,16 @@ pub enum Want {
 }
 
 /// The pool of an endpoint, with its keeper running.
-pub fn pool(group: &Rc<Group>, endpoint: usize) -> Rc<Pool> {
-    let (pool, new) = group.pool(endpoint);
-    if new {
-        tokio::task::spawn_local(keep(Rc::clone(group), endpoint, Rc::clone(pool)));
+pub fn pool(group: &Group, endpoint: usize) -> Rc<Pool> {
+    let pool = group.pool(endpoint);
+    if pool.wants_keeper() {
+        tokio::task::spawn_local(keep(Rc::clone(pool)));
     }
     Rc::clone(pool)
 }
 
 /// An idle connection to the endpoint, if this worker has one.
-pub fn idle(group: &Rc<Group>, endpoint: usize, now: Instant) -> Option<Lease> {
+pub fn idle(group: &Group, endpoint: usize, now: Instant) -> Option<Lease> {
     pool(group, endpoint).check_out(now)
 }
 
@@ -89,12 +90,7 @@ pub fn idle(group: &Rc<Group>, endpoint: usize, now: Instant) -> Option<Lease> {
 ///
 /// # Errors
 /// See [`AcquireError`].
-pub async fn acquire(
-    group: &Rc<Group>,
-    endpoint: usize,
-    want: Want,
-    last: bool,
-) -> Result<Lease, AcquireError> {
+pub async fn acquire(group: &Group, endpoint: usize, want: Want, last: bool) -> Result<Lease, AcquireError> {
     let now = Instant::now();
     let pool = pool(group, endpoint);
     let mut ticket = pool.join();
@@ -103,20 +99,20 @@ pub async fn acquire(
     }
     if want == Want::Fresh {
         ticket.want_fresh();
-        dial_if_possible(group, endpoint, &pool, Level::ReuseOnly, now);
+        dial_if_possible(&pool, Level::ReuseOnly, now);
     }
-    let short = provide(group, endpoint, &pool, now);
+    let short = provide(&pool, now);
     if short == Some(Level::Refuse) && (want == Want::Own || !last) {
         return Err(no_port(&pool, last));
     }
     // Only those for whom nothing is on its way are in the queue that is bounded.
-    if pool.unprovided() > pool.config().pool.wait_queue {
+    if pool.unprovided() > group.state().config.pool.wait_queue {
         return Err(AcquireError::QueueFull);
     }
-    let timeout = &pool.config().timeout;
+    let config = &group.state().config;
     let patience = match pool.unprovided() {
-        0 => timeout.connect + pool.config().pool.wait_timeout,
-        _ => pool.config().pool.wait_timeout,
+        0 => config.timeout.connect + config.pool.wait_timeout,
+        _ => config.pool.wait_timeout,
     };
     let timer = group.timers().timer();
     timer.set(now + patience);
@@ -127,14 +123,14 @@ pub async fn acquire(
     // Nothing came back: it is dialled for, if there is a port at all.
     ticket.insist();
     let now = Instant::now();
-    let short = provide(group, endpoint, &pool, now);
+    let short = provide(&pool, now);
     if !pool.is_coming() {
         return match ticket.poll(&Context::from_waker(Waker::noop())) {
             Poll::Ready(given) => given.map_err(AcquireError::from),
             Poll::Pending => Err(short.map_or(AcquireError::Timeout, |_| no_port(&pool, true))),
         };
     }
-    timer.set(now + timeout.connect);
+    timer.set(now + config.timeout.connect);
     wait(&mut ticket, &timer).await
 }
 
@@ -164,7 +160,7 @@ async fn wait(ticket: &mut Ticket, timer: &Timer) -> Result<Lease, AcquireError>
 ///
 /// Returns how scarce ports are if that keeps somebody waiting; then it is to be done again before long.
 /// TIME_WAITs end without a word.
-fn provide(group: &Rc<Group>, endpoint: usize, pool: &Rc<Pool>, now: Instant) -> Option<Level> {
+fn provide(pool: &Rc<Pool>, now: Instant) -> Option<Level> {
     let mut asked = false;
     while pool.unprovided() > 0 {
         // A sibling's counter is a little old: one question, then a dial.
@@ -175,7 +171,7 @@ fn provide(group: &Rc<Group>, endpoint: usize, pool: &Rc<Pool>, now: Instant) ->
             continue;
         }
         match begin_dial(pool, now) {
-            Ok(slot) => spawn_dial(group, endpoint, pool, slot),
+            Ok(slot) => spawn_dial(pool, slot),
             Err(NoSlot::MaxConnections) => break,
             Err(NoSlot::Ports(level)) if pool.expects_returns() => {
                 pool.call_by(now + PORTS_LOOK);
@@ -208,27 +204,27 @@ fn begin_dial(pool: &Pool, now: Instant) -> Result<OpenSlot, NoSlot> {
 }
 
 /// Dials beyond what is waited for, and tells whether it could.
-fn dial_if_possible(group: &Rc<Group>, endpoint: usize, pool: &Rc<Pool>, most: Level, now: Instant) -> bool {
-    pool.begin_dial(most, now).map(|slot| spawn_dial(group, endpoint, pool, slot)).is_ok()
+fn dial_if_possible(pool: &Rc<Pool>, most: Level, now: Instant) -> bool {
+    pool.begin_dial(most, now).map(|slot| spawn_dial(pool, slot)).is_ok()
 }
 
-fn spawn_dial(group: &Rc<Group>, endpoint: usize, pool: &Rc<Pool>, slot: OpenSlot) {
-    tokio::task::spawn_local(dial(Rc::clone(group), endpoint, Rc::clone(pool), slot));
+fn spawn_dial(pool: &Rc<Pool>, slot: OpenSlot) {
+    tokio::task::spawn_local(dial(Rc::clone(pool), slot));
 }
 
 /// Dials, and gives what comes of it to the pool. It goes on when the request that wanted it is
 /// served otherwise: the connection is then kept.
-async fn dial(group: Rc<Group>, endpoint: usize, pool: Rc<Pool>, slot: OpenSlot) {
-    let config = pool.config();
+async fn dial(pool: Rc<Pool>, slot: OpenSlot) {
+    let config = Arc::clone(&pool.config());
     let started = Instant::now();
-    let timer = group.timers().timer();
+    let timer = pool.timers().timer();
     timer.set(started + config.timeout.connect);
     let source = slot.source();
     let result = connect::connect(pool.endpoint().address, &config.socket, source, &timer).await;
     let now = Instant::now();
     match &result {
-        Ok(_) => group.report(endpoint, true, now),
-        Err(error) => note_failure(&group, endpoint, &pool, source, error, now),
+        Ok(_) => group::report(&pool, true, now),
+        Err(error) => note_failure(&pool, source, error, now),
     }
     let connected = match result {
         Ok(stream) => {
@@ -242,18 +238,12 @@ async fn dial(group: Rc<Group>, endpoint: usize, pool: Rc<Pool>, slot: OpenSlot)
         }
     };
     pool.dial_ended(connected);
-    provide(&group, endpoint, &pool, now);
+    provide(&pool, now);
 }
 
-fn note_failure(
-    group: &Group,
-    endpoint: usize,
-    pool: &Pool,
-    source: &SourcePorts,
-    error: &ConnectError,
-    now: Instant,
-) {
-    let (upstream, address) = (&pool.config().name, pool.endpoint().address);
+fn note_failure(pool: &Pool, source: &SourcePorts, error: &ConnectError, now: Instant) {
+    let config = pool.config();
+    let (upstream, address) = (&config.name, pool.endpoint().address);
     if let Some(unavailable) = error.unavailable() {
         // This source counts as full from now on: it is dialled from another, or whoever has no
         // connection for it is counted.
@@ -264,24 +254,24 @@ fn note_failure(
     } else {
         pool.counters().connect_errors_total.inc();
         tracing::debug!(%upstream, endpoint = %address, %error, "connect failed");
-        group.report(endpoint, false, now);
+        group::report(pool, false, now);
     }
 }
 
-/// Looks after one pool as long as its worker runs: answers siblings, closes what was disturbed or
+/// Looks after one pool until it is dismissed or its worker ends: answers siblings, closes what was disturbed or
 /// has been idle for too long, provides for those who wait, keeps `min_idle` warm.
-async fn keep(group: Rc<Group>, endpoint: usize, pool: Rc<Pool>) {
+async fn keep(pool: Rc<Pool>) {
     let mut warm_at = Instant::now();
-    loop {
+    while !pool.is_dismissed() {
         let now = Instant::now();
         pool.look_after(now);
         let mut next = pool.expire(now);
-        if provide(&group, endpoint, &pool, now).is_some() {
+        if provide(&pool, now).is_some() {
             next = Some(next.map_or(now + PORTS_LOOK, |next| next.min(now + PORTS_LOOK)));
         }
         if pool.cold() > 0 {
             if warm_at <= now {
-                let warmed = dial_if_possible(&group, endpoint, &pool, Level::Warn, now);
+                let warmed = dial_if_possible(&pool, Level::Warn, now);
                 warm_at = now + if warmed { warm_spacing(&pool) } else { WARM_RETRY };
             }
             next = Some(next.map_or(warm_at, |next| next.min(warm_at)));

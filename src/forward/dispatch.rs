@@ -6,7 +6,7 @@ use super::tcp::TcpSession;
 use crate::close::linger;
 use crate::close::policy::ClientState;
 use crate::config::model::Protocol;
-use crate::listener::accept::Inlet;
+use crate::listener::inlet::Inlet;
 use crate::reason::{CloseReason, RejectReason};
 use crate::session::Session;
 use crate::worker::Worker;

@@ -4,7 +4,7 @@
 use super::exchange::{RequestSide, ResponseSide};
 use super::tunnel::TunnelEnd;
 use crate::addr::EndpointAddr;
-use crate::listener::accept::Inlet;
+use crate::listener::inlet::Inlet;
 use crate::observe::access_log::{AccessLog, Entry};
 use crate::pool::{Lease, Pool};
 use crate::session::Session;

@@ -9,7 +9,7 @@ use super::waiting::{Gone, Waiting};
 use crate::buffer::Lent;
 use crate::close::linger;
 use crate::close::policy::ClientState;
-use crate::listener::accept::Inlet;
+use crate::listener::inlet::Inlet;
 use crate::reason::{CloseReason, RejectReason};
 use crate::session::{Phase, Session};
 use crate::timer::Timer;

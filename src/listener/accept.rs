@@ -2,90 +2,85 @@
 
 use super::backoff::{AcceptError, Backoff, classify};
 use crate::addr::ClientAddr;
-use crate::config::model::{ClientFin, Linger};
+use crate::config::model::Linger;
 use crate::forward::dispatch;
-use crate::forward::exchange::Deadlines;
-use crate::forward::half_close::Limits;
-use crate::registry::ListenerState;
-use crate::upstream::group::Group;
+use crate::listener::inlet::Inlet;
 use crate::worker::Worker;
 use socket2::SockRef;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Instant;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// One listening address in one worker.
+/// A listening socket on which a worker accepts.
 #[derive(Debug)]
-pub struct Inlet {
-    /// The address, its configuration and its counters.
-    pub state: Arc<ListenerState>,
-    /// Where its sessions go.
-    pub group: Rc<Group>,
+pub struct Accepting {
+    id: u64,
+    leave: CancellationToken,
+    ended: CancellationToken,
 }
 
-impl Inlet {
-    /// How long each side of an exchange may keep the other waiting.
-    pub fn deadlines(&self) -> Deadlines {
-        let (client, endpoint) = (&self.state.config.timeout, &self.group.state().config.timeout);
-        Deadlines {
-            client_body: client.body,
-            client_half_close: client.half_close,
-            response_head: endpoint.response_header,
-            endpoint_body: endpoint.body,
-            endpoint_half_close: endpoint.half_close,
-        }
+impl Accepting {
+    /// Which of its listener's sockets it is.
+    pub fn id(&self) -> u64 {
+        self.id
     }
 
-    /// Whether a client's FIN before its answer is taken for leaving, where that is safe.
-    pub fn aborts_on_fin(&self) -> bool {
-        self.state.config.client_fin == ClientFin::Abort
+    /// Accepts nobody more. Others have the socket, too, and so what waits in its queue.
+    pub fn leave(&self) {
+        self.leave.cancel();
     }
 
-    /// The deadlines of a tunnel.
-    pub fn tunnel_limits(&self) -> Limits {
-        let client = &self.state.config.timeout;
-        Limits {
-            idle: client.idle,
-            client_half_close: client.half_close,
-            endpoint_half_close: self.group.state().config.timeout.half_close,
-        }
+    /// Waits until nobody is accepted any more.
+    pub async fn ended(&self) {
+        self.ended.cancelled().await;
     }
 }
 
-/// Starts accepting on each socket. The tasks end when `drain` is cancelled and the accept queues
-/// are empty.
+/// Starts accepting on a socket, until [`Accepting::leave`], or until `closing` is cancelled and the
+/// accept queue is empty.
 ///
 /// # Errors
-/// When a socket cannot be registered with the runtime.
+/// When the socket cannot be registered with the runtime.
 pub fn start(
     worker: &Rc<Worker>,
-    listeners: Vec<(Arc<ListenerState>, std::net::TcpListener)>,
-    groups: &[Rc<Group>],
-    drain: &CancellationToken,
-) -> io::Result<Vec<JoinHandle<()>>> {
-    let mut tasks = Vec::with_capacity(listeners.len());
-    for (state, socket) in listeners {
-        let group = Rc::clone(&groups[state.config.upstream]);
-        let inlet = Rc::new(Inlet { state, group });
-        let socket = TcpListener::from_std(socket)?;
-        tasks.push(tokio::task::spawn_local(accept(Rc::clone(worker), inlet, socket, drain.clone())));
-    }
-    Ok(tasks)
+    inlet: &Rc<Inlet>,
+    id: u64,
+    socket: std::net::TcpListener,
+    closing: &CancellationToken,
+) -> io::Result<Accepting> {
+    let accepting = Accepting { id, leave: CancellationToken::new(), ended: CancellationToken::new() };
+    let socket = TcpListener::from_std(socket)?;
+    let (leave, closing, ended) = (accepting.leave.clone(), closing.clone(), accepting.ended.clone());
+    let (worker, inlet) = (Rc::clone(worker), Rc::clone(inlet));
+    tokio::task::spawn_local(async move {
+        // Whether it ends or panics.
+        let _ended = ended.drop_guard();
+        accept(worker, inlet, socket, leave, closing).await;
+    });
+    Ok(accepting)
 }
 
-async fn accept(worker: Rc<Worker>, inlet: Rc<Inlet>, socket: TcpListener, drain: CancellationToken) {
+async fn accept(
+    worker: Rc<Worker>,
+    mut inlet: Rc<Inlet>,
+    socket: TcpListener,
+    leave: CancellationToken,
+    closing: CancellationToken,
+) {
     let mut backoff = Backoff::default();
     loop {
         let accepted = tokio::select! {
             biased;
+            () = leave.cancelled() => return,
             accepted = socket.accept() => accepted,
-            () = drain.cancelled() => break,
+            () = closing.cancelled() => break,
         };
+        if let Some(newer) = inlet.newer() {
+            inlet = newer;
+        }
         match accepted {
             Ok((stream, client)) => {
                 backoff.succeeded();

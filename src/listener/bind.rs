@@ -10,7 +10,7 @@ mod tests;
 use crate::addr::ListenAddr;
 use crate::config::model::{Backlog, Config, Linger, Listener, ListenerSocket};
 use crate::sys::{limits, sockopt};
-use socket2::Socket;
+use socket2::{SockRef, Socket};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -20,11 +20,13 @@ use std::sync::Arc;
 pub struct Bound {
     /// With the port that the kernel gave where the configuration said 0.
     pub address: ListenAddr,
+    /// As the configuration has it.
+    pub bind: SocketAddr,
     /// The listener's configuration.
     pub config: Arc<Listener>,
     /// The argument that listen(2) was given: what was asked for, at most net.core.somaxconn.
     pub backlog: u32,
-    /// Non-blocking; one a worker. Without SO_REUSEPORT they are duplicates of one socket.
+    /// Non-blocking; one a worker. Without SO_REUSEPORT one for all of them.
     pub sockets: Vec<TcpListener>,
 }
 
@@ -40,6 +42,11 @@ pub struct BindError {
     pub why: String,
 }
 
+/// One error a line.
+pub fn lines(errors: &[BindError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
 /// Binds every address of every listener, or nothing and says everything that is wrong.
 pub fn bind_all(config: &Config) -> Result<Vec<Bound>, Vec<BindError>> {
     bind_listeners(&config.listeners, config.runtime.workers)
@@ -48,28 +55,71 @@ pub fn bind_all(config: &Config) -> Result<Vec<Bound>, Vec<BindError>> {
 /// Binds every address of these listeners, for this many workers, or nothing and says everything that
 /// is wrong.
 pub fn bind_listeners(listeners: &[Arc<Listener>], workers: usize) -> Result<Vec<Bound>, Vec<BindError>> {
+    let all = listeners.iter().flat_map(|listener| listener.bind.iter().map(move |bind| (listener, *bind)));
+    bind_addresses(all, workers, &[])
+}
+
+/// Binds these addresses, each of a listener, for this many workers, or nothing and says everything that
+/// is wrong. `ours` are addresses that listeners of this process have and are about to give up: those
+/// are no hindrance as far as they have SO_REUSEPORT.
+pub fn bind_addresses<'a>(
+    wanted: impl Iterator<Item = (&'a Arc<Listener>, SocketAddr)>,
+    workers: usize,
+    ours: &[SocketAddr],
+) -> Result<Vec<Bound>, Vec<BindError>> {
     let mut bound: Vec<Bound> = Vec::new();
     let mut errors = Vec::new();
-    for listener in listeners {
+    for (listener, bind) in wanted {
         let backlog = effective_backlog(listener);
-        for &address in &listener.bind {
-            match open_all(address, &listener.socket, backlog, workers) {
-                Ok((address, sockets)) => {
-                    bound.push(Bound { address, config: Arc::clone(listener), backlog, sockets });
-                }
-                Err(error) => errors.push(BindError {
-                    listener: listener.name.clone(),
-                    address,
-                    why: explain::why(&error, address, holder(&bound, address)),
-                }),
+        let beside = ours.iter().any(|other| explain::overlap(*other, bind));
+        match open_all(bind, &listener.socket, backlog, workers, beside) {
+            Ok((address, sockets)) => {
+                bound.push(Bound { address, bind, config: Arc::clone(listener), backlog, sockets });
             }
+            Err(error) => errors.push(BindError {
+                listener: listener.name.clone(),
+                address: bind,
+                why: explain::why(&error, bind, holder(&bound, bind)),
+            }),
         }
     }
     if errors.is_empty() { Ok(bound) } else { Err(errors) }
 }
 
+/// Opens one more listening socket on an address where this listener has one with SO_REUSEPORT.
+///
+/// # Errors
+/// As bind(2) and listen(2).
+pub fn open_beside(address: ListenAddr, listener: &Listener, backlog: u32) -> io::Result<TcpListener> {
+    Ok(open(address.0, &listener.socket, backlog, true)?.into())
+}
+
+/// Gives a socket that listens the options that its listener has now. Who comes to it from then on
+/// inherits them; listen(2) changes the backlog of a socket that listens already.
+///
+/// # Errors
+/// As setsockopt(2) and listen(2); what was set before stays so.
+pub fn adapt(socket: &TcpListener, listener: &Listener, backlog: u32) -> io::Result<()> {
+    let options = &listener.socket;
+    let listening = socket;
+    let socket = SockRef::from(listening);
+    socket.set_reuse_address(options.reuse_address)?;
+    socket.set_reuse_port(options.reuse_port)?;
+    // What is off is left out of what follows.
+    socket.set_tcp_nodelay(options.no_delay)?;
+    socket.set_tcp_user_timeout(None)?;
+    socket.set_keepalive(options.tcp_keepalive.is_some())?;
+    sockopt::set_transport(&socket, options.no_delay, options.user_timeout, options.tcp_keepalive.as_ref())?;
+    match options.linger {
+        Linger::Timed(time) => sockopt::set_linger(&socket, time)?,
+        Linger::Graceful | Linger::Reset => socket.set_linger(None)?,
+    }
+    sockopt::set_defer_accept(listening, options.defer_accept.unwrap_or_default())?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))
+}
+
 /// What listen(2) is to be given. The kernel clamps a larger number without a word, so it is said here.
-fn effective_backlog(listener: &Listener) -> u32 {
+pub fn effective_backlog(listener: &Listener) -> u32 {
     /// The kernel's default since Linux 5.4.
     const USUAL_SOMAXCONN: u32 = 4096;
     let somaxconn = limits::somaxconn().unwrap_or_else(|error| {
@@ -91,7 +141,7 @@ fn effective_backlog(listener: &Listener) -> u32 {
     }
 }
 
-/// Opens one listening socket for each worker.
+/// Opens one listening socket for each worker, or one for all of them without SO_REUSEPORT.
 ///
 /// SO_REUSEPORT lets any process of the same user listen on a port that is taken, and the kernel would
 /// then give each a part of the clients. So the first socket binds and listens without it, which fails
@@ -102,21 +152,17 @@ fn open_all(
     options: &ListenerSocket,
     backlog: u32,
     workers: usize,
+    beside: bool,
 ) -> io::Result<(ListenAddr, Vec<TcpListener>)> {
-    let first = open(address, options, backlog, false)?;
+    let first = open(address, options, backlog, beside)?;
     if options.reuse_port {
         first.set_reuse_port(true)?;
     }
     let first = TcpListener::from(first);
     let address = first.local_addr()?;
     let mut sockets = vec![first];
-    while sockets.len() < workers {
-        let next = if options.reuse_port {
-            open(address, options, backlog, true)?.into()
-        } else {
-            sockets[0].try_clone()?
-        };
-        sockets.push(next);
+    while options.reuse_port && sockets.len() < workers {
+        sockets.push(open(address, options, backlog, true)?.into());
     }
     Ok((ListenAddr(address), sockets))
 }

@@ -3,3 +3,4 @@
 pub mod accept;
 pub mod backoff;
 pub mod bind;
+pub mod inlet;

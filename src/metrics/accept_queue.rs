@@ -59,12 +59,14 @@ pub struct QueueFigures {
 }
 
 impl AcceptQueues {
-    /// This worker accepts from the socket with this inode.
-    pub fn belongs(&self, inode: u32, worker: usize) {
+    /// These are the sockets' inodes, each with the worker that accepts from it; `None`: several do.
+    pub fn belong(&self, sockets: impl IntoIterator<Item = (u32, Option<usize>)>) {
         let queues = &mut self.lock().queues;
-        match queues.iter_mut().find(|queue| queue.inode == inode) {
-            Some(queue) => queue.worker = queue.worker.filter(|known| *known == worker),
-            None => queues.push(Queue::new(inode, worker)),
+        for (inode, worker) in sockets {
+            match queues.iter_mut().find(|queue| queue.inode == inode) {
+                Some(queue) => queue.worker = worker,
+                None => queues.push(Queue::new(inode, worker)),
+            }
         }
     }
 
@@ -106,8 +108,8 @@ impl AcceptQueues {
 }
 
 impl Queue {
-    fn new(inode: u32, worker: usize) -> Self {
-        Self { inode, worker: Some(worker), last: None, deepest: VecDeque::new(), drops_total: 0 }
+    fn new(inode: u32, worker: Option<usize>) -> Self {
+        Self { inode, worker, last: None, deepest: VecDeque::new(), drops_total: 0 }
     }
 
     fn sample(&mut self, sample: Sample, now: Instant) -> u32 {
@@ -153,7 +155,7 @@ mod tests {
     fn the_deepest_of_the_last_minute_is_told_to_everybody() {
         let (queues, start) = (AcceptQueues::default(), Instant::now());
         let at = |s| start + Duration::from_secs(s);
-        queues.belongs(7, 0);
+        queues.belong([(7, Some(0))]);
         assert_eq!(figures(&queues, start), [], "nobody has looked");
         for (second, depth) in [(0, 3), (1, 7), (2, 5), (3, 1)] {
             queues.sample(7, sample(depth, 0), at(second)).unwrap();
@@ -168,7 +170,7 @@ mod tests {
     #[test]
     fn drops_are_counted_past_the_end_of_the_kernels_counter() {
         let (queues, now) = (AcceptQueues::default(), Instant::now());
-        queues.belongs(7, 1);
+        queues.belong([(7, Some(1))]);
         let dropped = |drops| queues.sample(7, sample(0, drops), now).unwrap();
         assert_eq!(dropped(u32::MAX - 1), (Some(1), u32::MAX - 1), "from the socket's beginning on");
         assert_eq!((dropped(u32::MAX - 1), dropped(2)), ((Some(1), 0), (Some(1), 4)));
@@ -179,11 +181,10 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_that_several_workers_accept_from_is_one() {
+    fn a_socket_may_go_from_worker_to_worker() {
         let (queues, now) = (AcceptQueues::default(), Instant::now());
-        [(7, 0), (8, 1), (7, 1), (9, 0)]
-            .into_iter()
-            .for_each(|(inode, worker)| queues.belongs(inode, worker));
+        queues.belong([(7, Some(0)), (8, Some(1)), (9, Some(2))]);
+        queues.belong([(7, None), (9, Some(0))]);
         [9, 8, 7].into_iter().for_each(|inode| assert!(queues.sample(inode, sample(1, 0), now).is_some()));
         let workers: Vec<_> = queues.figures(now).iter().map(|queue| queue.worker).collect();
         assert_eq!(workers, [None, Some(0), Some(1)]);
@@ -193,9 +194,9 @@ mod tests {
     fn what_is_closed_is_gone_and_its_drops_stay() {
         let (queues, now) = (AcceptQueues::default(), Instant::now());
         let later = now + Duration::from_secs(1);
-        [(7, 0), (8, 1)].into_iter().for_each(|(inode, worker)| queues.belongs(inode, worker));
+        queues.belong([(7, Some(0)), (8, Some(1))]);
         [7, 8].into_iter().for_each(|inode| assert!(queues.sample(inode, sample(1, 5), now).is_some()));
-        queues.belongs(9, 2);
+        queues.belong([(9, Some(2))]);
         queues.looked(now);
         queues.sample(8, sample(1, 6), later).unwrap();
         queues.looked(later);

@@ -58,6 +58,14 @@ metrics! {
         "Time since the process began to serve.";
     DRAINING = Gauge "millpond_draining" []
         "1 from the moment a drain begins.";
+    CONFIG_GENERATION = Gauge "millpond_config_generation" []
+        "Which configuration runs: 1 since the start, one more for each reload.";
+    CONFIG_RELOADS = Counter "millpond_config_reloads_total" []
+        "Reloads of the configuration that succeeded.";
+    CONFIG_RELOAD_FAILURES = Counter "millpond_config_reload_failures_total" []
+        "Reloads of the configuration that failed, and changed nothing.";
+    CONFIG_FILE_DIFFERS = Gauge "millpond_config_file_differs" []
+        "1 while the configuration file says something else than what runs. Absent without a file.";
     DESCRIPTORS = Gauge "millpond_descriptors" ["state"]
         "Open file descriptors: held by a client, by an upstream connection (also one being opened), or by anything else.";
     DESCRIPTORS_LIMIT = Gauge "millpond_descriptors_limit" []

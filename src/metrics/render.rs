@@ -25,7 +25,7 @@ pub fn render(registry: &Registry, host: &Host, access_log_lost: Option<u64>) ->
     kernel_view::census(&mut text, registry);
     kernel(&mut text, host);
     let running = registry.running();
-    let listeners = by_name(&running.listeners);
+    let listeners = by_name(running.all_listeners());
     let endpoints = endpoints(&running);
     kernel_view::sockets(&mut text, registry, &listeners, &endpoints);
     kernel_view::accept_queues(&mut text, registry, &listeners);
@@ -40,7 +40,7 @@ pub fn render(registry: &Registry, host: &Host, access_log_lost: Option<u64>) ->
 /// Listener addresses that share a name, which is the label: their counts are added up.
 type Listeners<'a> = Vec<(&'a str, Vec<&'a ListenerState>)>;
 
-fn by_name(states: &[Arc<ListenerState>]) -> Listeners<'_> {
+fn by_name<'a>(states: impl Iterator<Item = &'a Arc<ListenerState>>) -> Listeners<'a> {
     let mut groups: Listeners<'_> = Vec::new();
     for state in states {
         let name = state.config.name.as_str();
@@ -66,11 +66,11 @@ struct Endpoint<'a> {
 
 fn endpoints(running: &Running) -> Vec<Endpoint<'_>> {
     let now = Instant::now();
-    let all = running.upstreams.iter().flat_map(|upstream| {
-        upstream.endpoints.iter().enumerate().map(|(index, state)| Endpoint {
+    let all = running.all_upstreams().flat_map(|upstream| {
+        upstream.endpoints.iter().map(|state| Endpoint {
             upstream: &upstream.config.name,
             address: state.address.to_string(),
-            up: upstream.health.is_up(index),
+            up: state.is_up(),
             idle_timeout: state.idle_timeout_at(&upstream.config, now).0,
             state,
         })
@@ -82,6 +82,13 @@ fn process(text: &mut Text, registry: &Registry, host: &Host, access_log_lost: O
     text.family(names::BUILD_INFO).sample(&[env!("CARGO_PKG_VERSION")], 1);
     text.family(names::UPTIME).sample(&[], registry.started.elapsed().as_secs_f64());
     text.family(names::DRAINING).sample(&[], u8::from(registry.is_draining()));
+    text.family(names::CONFIG_GENERATION).sample(&[], registry.running().generation);
+    text.family(names::CONFIG_RELOADS).sample(&[], registry.reloads.succeeded_total());
+    text.family(names::CONFIG_RELOAD_FAILURES).sample(&[], registry.reloads.failed_total());
+    let status = registry.reloads.status();
+    if status.path.is_some() {
+        text.family(names::CONFIG_FILE_DIFFERS).sample(&[], u8::from(status.differs));
+    }
     let budget = &registry.budget;
     let (clients, used) = (budget.clients() as u64, budget.used() as u64);
     let mut family = text.family(names::DESCRIPTORS);
@@ -238,7 +245,7 @@ fn source_ports(text: &mut Text, endpoints: &[Endpoint<'_>]) {
     let now = Instant::now();
     let mut rows = Vec::new();
     for Endpoint { upstream, address, state, .. } in endpoints {
-        for ports in &state.sources {
+        for ports in state.sources().iter() {
             let figures = ports.figures(now);
             rows.push(([*upstream, address], figures.source.to_string(), figures, ports.unavailable_total()));
         }

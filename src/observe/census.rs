@@ -13,7 +13,7 @@ mod tally;
 use super::places::Places;
 use super::reaper::{Reaper, Verdict};
 use crate::addr::Ends;
-use crate::command::{Command, Holding, Sender, Suspect};
+use crate::command::{Command, Crew, Holding, Sender, Suspect};
 use crate::metrics::census::{Since, Taken};
 use crate::metrics::close_wait::{Owner, Stuck, StuckSocket};
 use crate::registry::{EndpointState, Registry, Running};
@@ -57,7 +57,7 @@ impl Census {
     ///
     /// # Errors
     /// When there is no thread.
-    pub fn start(registry: Arc<Registry>, workers: Vec<Sender>) -> io::Result<Self> {
+    pub fn start(registry: Arc<Registry>, workers: Crew) -> io::Result<Self> {
         let (stop, stopped) = mpsc::channel();
         let mut taker = Taker::new(registry, workers);
         let thread = thread::Builder::new().name("census".into()).spawn(move || {
@@ -95,7 +95,7 @@ impl Drop for Census {
 #[derive(Debug)]
 pub(crate) struct Taker {
     registry: Arc<Registry>,
-    workers: Vec<Sender>,
+    workers: Crew,
     running: Arc<Running>,
     places: Places,
     reaper: Reaper,
@@ -107,7 +107,7 @@ pub(crate) struct Taker {
 }
 
 impl Taker {
-    pub(crate) fn new(registry: Arc<Registry>, workers: Vec<Sender>) -> Self {
+    pub(crate) fn new(registry: Arc<Registry>, workers: Crew) -> Self {
         let running = registry.running();
         Self {
             places: Places::of(&running),
@@ -203,7 +203,7 @@ impl Taker {
         for endpoint in self.running.endpoints() {
             let Some(place) = self.places.endpoint(crate::addr::plain(endpoint.address.0)) else { continue };
             endpoint.tcp_states.set_connections(&tally.towards(place, None));
-            for source in &endpoint.sources {
+            for source in endpoint.sources().iter() {
                 let counts = tally.towards(place, Some(source.source()));
                 // An endpoint that was never dialled has no ports to correct.
                 if was_dialled(endpoint) {
@@ -230,7 +230,12 @@ impl Taker {
         stuck
     }
 
-    fn described(&self, socket: &Suspect, since: Duration, held: Option<&[(usize, Holding)]>) -> StuckSocket {
+    fn described(
+        &self,
+        socket: &Suspect,
+        since: Duration,
+        held: Option<&[(Sender, Holding)]>,
+    ) -> StuckSocket {
         let owner = match held.map(|held| held.iter().find(|(_, holding)| holding.socket == *socket)) {
             None => Owner::Unanswered,
             Some(None) => Owner::Nobody,
@@ -240,12 +245,12 @@ impl Taker {
         StuckSocket { peer: socket.peer, name, ends: socket.ends, owner, since }
     }
 
-    fn reap(&mut self, suspects: &[Suspect], held: &[(usize, Holding)], now: Instant) {
+    fn reap(&mut self, suspects: &[Suspect], held: &[(Sender, Holding)], now: Instant) {
         for suspect in suspects {
             let mut holders = held.iter().filter(|(_, holding)| holding.socket == *suspect);
             match (holders.next(), holders.next()) {
                 (None, _) => self.deny(suspect),
-                (Some((worker, holding)), None) => self.judge(*worker, holding, now),
+                (Some((worker, holding)), None) => self.judge(worker, holding, now),
                 // A client's address and port do not tell its connections to two of our addresses apart.
                 (Some(_), Some(_)) => {}
             }
@@ -253,27 +258,32 @@ impl Taker {
     }
 
     /// Which worker holds what; `None`: not all of them have answered.
-    fn ask(&self, sockets: &Arc<[Suspect]>) -> Option<Vec<(usize, Holding)>> {
+    fn ask(&self, sockets: &Arc<[Suspect]>) -> Option<Vec<(Sender, Holding)>> {
         let deadline = Instant::now() + PATIENCE;
         let mut held = Vec::new();
-        let mut asked = Vec::with_capacity(self.workers.len());
-        for worker in &self.workers {
+        let workers = self.workers.senders();
+        if workers.is_empty() {
+            return None;
+        }
+        let mut asked = Vec::with_capacity(workers.len());
+        for (_, worker) in workers {
             let (answer, answered) = mpsc::channel();
             worker.try_send(Command::Find { sockets: Arc::clone(sockets), answer }).ok()?;
-            asked.push(answered);
+            asked.push((worker, answered));
         }
-        for (worker, answered) in asked.iter().enumerate() {
+        for (worker, answered) in asked {
             let left = deadline.saturating_duration_since(Instant::now());
-            held.extend(answered.recv_timeout(left).ok()?.into_iter().map(|holding| (worker, holding)));
+            let holdings = answered.recv_timeout(left).ok()?.into_iter();
+            held.extend(holdings.map(|holding| (worker.clone(), holding)));
         }
         Some(held)
     }
 
-    fn judge(&mut self, worker: usize, held: &Holding, now: Instant) {
+    fn judge(&mut self, worker: &Sender, held: &Holding, now: Instant) {
         let other_unsent = held.other.map_or(0, unsent);
         if let Verdict::Reap(stuck) = self.reaper.judge(held, other_unsent, now) {
             // A worker whose queue is full is asked again by the next census.
-            let _ = self.workers[worker].try_send(Command::Reap { socket: held.socket, stuck });
+            let _ = worker.try_send(Command::Reap { socket: held.socket, stuck });
         }
     }
 

@@ -11,7 +11,9 @@ use crate::metrics::close_wait::{CloseWait, Owner, Stuck, StuckSocket};
 use crate::metrics::counters::{EndpointCounters, ListenerCounters};
 use crate::metrics::tcp_states::Counts;
 use crate::reason::{CloseReason, DiscardReason, RejectReason};
-use crate::registry::{EndpointState, ListenerState, Registry, Running, UpstreamState};
+use crate::registry::{
+    EndpointState, Leaving, ListenerState, PerWorker, Registry, Running, Sources, UpstreamState,
+};
 use crate::source::kernel::PortSettings;
 use crate::source::ledger::Ledger;
 use crate::source::ports::{KernelPorts, Route, SourcePorts};
@@ -19,7 +21,7 @@ use crate::sys::sock_diag::TcpState;
 use crate::upstream::health::Health;
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, AtomicUsize};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -31,6 +33,7 @@ pub(crate) fn config() -> Config {
         runtime: model::Runtime {
             workers: WORKERS,
             shutdown_timeout: Duration::from_secs(30),
+            watch: false,
             census_interval: Duration::from_secs(2),
         },
         admin: model::Admin { listen: model::AdminListen::Tcp(address(9900)), token_file: None },
@@ -62,6 +65,8 @@ pub(crate) fn registry_of(config: &Config) -> Arc<Registry> {
         config: Arc::new(config.clone()),
         listeners: config.listeners.iter().flat_map(listener_states).collect(),
         upstreams: config.upstreams.iter().map(upstream_state).collect(),
+        leaving: Leaving::default(),
+        needs_restart: Vec::new(),
     };
     if let [first, second, ..] = &running.listeners[..] {
         count_clients(&first.workers, 1000);
@@ -69,7 +74,7 @@ pub(crate) fn registry_of(config: &Config) -> Arc<Registry> {
     }
     let first = &running.upstreams[0].endpoints[0];
     count_connections(&first.workers);
-    first.sources[0].note_census(KernelPorts { open: 3, time_wait: 0 }, Instant::now());
+    first.sources()[0].note_census(KernelPorts { open: 3, time_wait: 0 }, Instant::now());
     kernel_view(&running);
     let mut registry = Registry::new(running, Arc::new(budget));
     registry.close_wait = close_wait();
@@ -78,6 +83,7 @@ pub(crate) fn registry_of(config: &Config) -> Arc<Registry> {
     registry.census.taken(taken, Arc::default(), Instant::now(), LONG);
     registry.census.queues.read((), Instant::now(), LONG);
     registry.budgets.set(budgets());
+    registry.reloads.loaded_from("millpond.toml".into(), 1);
     Arc::new(registry)
 }
 
@@ -114,7 +120,7 @@ fn kernel_view(running: &Running) {
         web.tcp_states.set_listening(2);
         let now = Instant::now();
         for (inode, worker, depth, drops) in [(1, 0, 7, 0), (1, 0, 0, 0), (2, 1, 4, 9)] {
-            web.queues.belongs(inode, worker);
+            web.queues.belong([(inode, Some(worker))]);
             web.queues.sample(inode, Sample { depth, limit: 512, drops: Some(drops) }, now);
         }
         web.queues.looked(now);
@@ -149,7 +155,7 @@ fn budgets() -> Vec<BudgetFigures> {
 const LONG: Duration = Duration::from_secs(3600);
 
 /// The counts stand in both workers, so that a reader that forgets to add them up is caught.
-fn count_clients(workers: &[ListenerCounters], requests: u64) {
+fn count_clients(workers: &PerWorker<ListenerCounters>, requests: u64) {
     workers[0].sessions.set(1);
     workers[1].sessions.set(2);
     workers[0].sessions_total.add(40);
@@ -170,7 +176,7 @@ fn count_clients(workers: &[ListenerCounters], requests: u64) {
     workers[1].sent_bytes.add(2_000);
 }
 
-fn count_connections(workers: &[EndpointCounters]) {
+fn count_connections(workers: &PerWorker<EndpointCounters>) {
     workers[0].idle.set(1);
     workers[1].idle.set(1);
     workers[1].leased.set(1);
@@ -185,31 +191,32 @@ fn count_connections(workers: &[EndpointCounters]) {
 fn listener_states(config: &Arc<model::Listener>) -> Vec<Arc<ListenerState>> {
     let state = |address: &SocketAddr| ListenerState {
         address: ListenAddr(*address),
+        bind: *address,
         config: config.clone(),
+        upstream: "app".into(),
         backlog: 1024,
-        workers: (0..WORKERS).map(|_| ListenerCounters::default()).collect(),
+        workers: Arc::new(PerWorker::new(WORKERS)),
         clients: Default::default(),
-        queues: Default::default(),
-        tcp_states: Default::default(),
+        queues: Arc::default(),
+        tcp_states: Arc::default(),
     };
     config.bind.iter().map(|address| Arc::new(state(address))).collect()
 }
 
 fn upstream_state(config: &Arc<model::Upstream>) -> Arc<UpstreamState> {
-    let endpoint = |endpoint: &model::Endpoint| EndpointState {
-        open: AtomicUsize::new(3),
-        keep_alive_hint_ms: AtomicU32::new(0),
-        ..EndpointState::new(*endpoint, WORKERS, sources(config, endpoint.address))
-    };
-    Arc::new(UpstreamState {
-        config: config.clone(),
-        endpoints: config.endpoints.iter().map(|e| Arc::new(endpoint(e))).collect(),
-        health: Health::new(config.endpoints.len(), &config.passive),
-    })
+    let health = Arc::new(Health::new(config.endpoints.len(), &config.passive));
+    let endpoints = config.endpoints.iter().enumerate().map(|(place, endpoint)| {
+        let sources = sources(config, endpoint.address);
+        let state = EndpointState::new(endpoint.address, WORKERS, sources, (&health, place));
+        state.open.store(3, Relaxed);
+        Arc::new(state)
+    });
+    let endpoints = endpoints.collect();
+    Arc::new(UpstreamState { config: config.clone(), endpoints, health })
 }
 
 /// The loopback address, which has 28,232 ports.
-fn sources(config: &model::Upstream, destination: SocketAddr) -> Box<[Arc<SourcePorts>]> {
+fn sources(config: &model::Upstream, destination: SocketAddr) -> Sources {
     let settings = PortSettings::default();
     let route = Route { source: [127, 0, 0, 1].into(), is_bound: false, destination, sources: 1 };
     let ledger = Ledger::new(settings.hold(route.source, destination));

@@ -2,7 +2,9 @@
 
 use crate::config::model::{Log, LogFormat};
 use std::io::{self, IsTerminal};
+use std::sync::OnceLock;
 use tracing_subscriber::filter::{EnvFilter, ParseError};
+use tracing_subscriber::reload;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 /// Why the log could not be set up.
@@ -11,10 +13,18 @@ pub enum LoggingError {
     /// `log.level` is not a filter.
     #[error("log.level is not a filter such as \"info\" or \"millpond=debug\": {0}")]
     Level(#[from] ParseError),
+    /// The log is not there any more.
+    #[error("the log cannot be changed: {0}")]
+    Gone(reload::Error),
     /// The process has a log already.
     #[error("the log is set up already: {0}")]
     Twice(#[from] TryInitError),
 }
+
+/// Changes the level of the log that [`init`] has set up.
+type SetLevel = Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>;
+
+static LEVEL: OnceLock<SetLevel> = OnceLock::new();
 
 /// Sends what the process logs from here on to standard error. Once a process.
 pub fn init(log: &Log) -> Result<(), LoggingError> {
@@ -22,11 +32,29 @@ pub fn init(log: &Log) -> Result<(), LoggingError> {
         .with_env_filter(EnvFilter::try_new(&log.level)?)
         .with_writer(io::stderr)
         .with_ansi(colour(io::stderr().is_terminal(), std::env::var_os("NO_COLOR").as_deref()));
-    match log.format {
-        LogFormat::Text => builder.finish().try_init()?,
-        LogFormat::Json => builder.json().finish().try_init()?,
-    }
+    let set_level: SetLevel = match log.format {
+        LogFormat::Text => {
+            let builder = builder.with_filter_reloading();
+            let handle = builder.reload_handle();
+            builder.finish().try_init()?;
+            Box::new(move |filter| handle.reload(filter))
+        }
+        LogFormat::Json => {
+            let builder = builder.json().with_filter_reloading();
+            let handle = builder.reload_handle();
+            builder.finish().try_init()?;
+            Box::new(move |filter| handle.reload(filter))
+        }
+    };
+    // The subscriber can be set once, and so can this.
+    let _ = LEVEL.set(set_level);
     Ok(())
+}
+
+/// Logs at this level from here on; nothing where [`init`] was not called.
+pub fn set_level(level: &str) -> Result<(), LoggingError> {
+    let filter = EnvFilter::try_new(level)?;
+    LEVEL.get().map_or(Ok(()), |set| set(filter)).map_err(LoggingError::Gone)
 }
 
 /// Whether to colour: never into a file or a pipe, nor where NO_COLOR is set and not empty

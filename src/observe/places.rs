@@ -59,11 +59,11 @@ impl Places {
             endpoints: Vec::new(),
             by_address: HashMap::new(),
         };
-        for listener in &running.listeners {
+        for listener in running.all_listeners() {
             let config = &listener.config;
             places.add_listener(plain(listener.address.0), &config.name, config.timeout.half_close);
         }
-        for upstream in &running.upstreams {
+        for upstream in running.all_upstreams() {
             for endpoint in &upstream.endpoints {
                 let config = &upstream.config;
                 places.add_endpoint(plain(endpoint.address.0), &config.name, config.timeout.half_close);

@@ -47,6 +47,42 @@ pub struct ConfigInfo {
     pub generation: u64,
     /// RFC 3339, UTC.
     pub loaded_at: String,
+    /// The file that it comes from; `None`: from the command line.
+    #[serde(default)]
+    pub file: Option<String>,
+    /// Whether the file, or one of `conf.d`, says something else now.
+    #[serde(default)]
+    pub file_differs: bool,
+    /// What is wrong with the file as it is now, warnings included.
+    #[serde(default)]
+    pub diagnostics: Vec<Diagnostic>,
+    /// Why the last reload failed; `None`: it did not, or there was none.
+    #[serde(default)]
+    pub last_error: Option<String>,
+    /// Keys that the file has otherwise, and that take effect when millpond is started again.
+    #[serde(default)]
+    pub needs_restart: Vec<String>,
+    /// Reloads that succeeded.
+    #[serde(default)]
+    pub reloads_total: u64,
+    /// Reloads that failed, and changed nothing.
+    #[serde(default)]
+    pub reload_failures_total: u64,
+}
+
+/// Something that is wrong with a configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Diagnostic {
+    /// `error` or `warning`.
+    pub severity: String,
+    /// `file:line`, or whatever else the value comes from.
+    pub position: String,
+    /// The path of the key.
+    pub key: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead.
+    pub fix: String,
 }
 
 /// Figures of the process.
@@ -115,6 +151,9 @@ pub struct Listener {
     /// The upstream that it forwards to.
     #[serde(default)]
     pub upstream: Option<String>,
+    /// Whether a reload has removed it: it serves who is there, and nobody else.
+    #[serde(default)]
+    pub draining: bool,
     /// Client connections.
     pub sessions: Sessions,
     /// Requests answered.
@@ -205,7 +244,7 @@ pub struct Endpoint {
     pub weight: u16,
     /// `up` or `down`.
     pub health: String,
-    /// `enabled`.
+    /// `enabled`, or `draining` once a reload has removed it.
     pub admin: String,
     /// Connections by state.
     pub connections: Connections,

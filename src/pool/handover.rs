@@ -5,13 +5,14 @@
 //! and sends it over. Each worker has a desk, where the others leave messages for its keeper.
 
 use super::connection::Detached;
-use std::sync::{Mutex, PoisonError};
+use crate::registry::PerWorker;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 /// The desks of all workers, for one endpoint.
 #[derive(Debug)]
 pub struct Handover {
-    desks: Box<[Desk]>,
+    desks: PerWorker<Desk>,
 }
 
 /// Left at a worker's desk.
@@ -30,21 +31,53 @@ pub enum Message {
 
 #[derive(Debug, Default)]
 struct Desk {
-    messages: Mutex<Vec<Message>>,
+    tray: Mutex<Tray>,
     bell: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Tray {
+    messages: Vec<Message>,
+    /// Nobody will look here again.
+    is_closed: bool,
 }
 
 impl Handover {
     /// Empty desks for this many workers.
     pub fn new(workers: usize) -> Self {
-        Self { desks: (0..workers).map(|_| Desk::default()).collect() }
+        Self { desks: PerWorker::new(workers) }
+    }
+
+    /// Sees to it that there is a desk for each of this many workers.
+    pub fn grow_to(&self, workers: usize) {
+        self.desks.grow_to(workers);
     }
 
     /// Leaves a message for a worker's keeper and wakes it.
-    pub fn send(&self, to: usize, message: Message) {
-        let desk = &self.desks[to];
-        desk.messages.lock().unwrap_or_else(PoisonError::into_inner).push(message);
-        desk.bell.notify_one();
+    ///
+    /// # Errors
+    /// The message, if that worker has closed its desk.
+    pub fn send(&self, to: usize, message: Message) -> Result<(), Message> {
+        let mut tray = self.tray(to);
+        if tray.is_closed {
+            return Err(message);
+        }
+        tray.messages.push(message);
+        drop(tray);
+        self.desks[to].bell.notify_one();
+        Ok(())
+    }
+
+    /// A worker has a pool from now on.
+    pub fn open(&self, worker: usize) {
+        self.tray(worker).is_closed = false;
+    }
+
+    /// A worker has no pool any more. Returns what it has not read.
+    pub fn close(&self, worker: usize) -> Vec<Message> {
+        let mut tray = self.tray(worker);
+        tray.is_closed = true;
+        std::mem::take(&mut tray.messages)
     }
 
     /// Wakes a worker's keeper.
@@ -54,11 +87,15 @@ impl Handover {
 
     /// Takes what was left for this worker.
     pub fn take(&self, worker: usize) -> Vec<Message> {
-        std::mem::take(&mut self.desks[worker].messages.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.tray(worker).messages)
     }
 
     /// Waits until this worker's keeper is woken.
     pub async fn rung(&self, worker: usize) {
         self.desks[worker].bell.notified().await;
+    }
+
+    fn tray(&self, worker: usize) -> MutexGuard<'_, Tray> {
+        self.desks[worker].tray.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -134,6 +134,11 @@ impl SourcePorts {
         self.range.as_ref()
     }
 
+    /// Counts on from where another budget of the same source is.
+    pub fn go_on_from(&self, other: &Self) {
+        self.unavailable_total.store(other.unavailable_total(), Relaxed);
+    }
+
     /// How often the kernel has given no port.
     pub fn unavailable_total(&self) -> u64 {
         self.unavailable_total.load(Relaxed)

@@ -1,7 +1,7 @@
 //! The sources of every endpoint: which there are, and what the kernel's settings say of their ports.
 
 use crate::config::model;
-use crate::registry::Registry;
+use crate::registry::{Registry, Sources};
 use crate::source::kernel::PortSettings;
 use crate::source::ledger::Ledger;
 use crate::source::ports::{Route, SourcePorts};
@@ -18,12 +18,12 @@ const LOOK: Duration = Duration::from_secs(10);
 /// Makes the sources of endpoints. Those with the same source and destination share their ledger,
 /// whichever upstream they belong to.
 #[derive(Debug)]
-pub(super) struct Sources {
+pub(super) struct SourceMaker {
     settings: PortSettings,
     ledgers: HashMap<(IpAddr, SocketAddr), Arc<Mutex<Ledger>>>,
 }
 
-impl Sources {
+impl SourceMaker {
     pub(super) fn new() -> Self {
         Self {
             settings: settings(&|error| tracing::warn!(%error, "the default of Linux is assumed")),
@@ -31,12 +31,14 @@ impl Sources {
         }
     }
 
-    /// The sources of one endpoint: the configured addresses, or the one that the kernel chooses.
+    /// The sources of one endpoint: the configured addresses, or the one that the kernel chooses. Those
+    /// that it had `before` under another configuration hand on what they have counted.
     pub(super) fn towards(
         &mut self,
         destination: SocketAddr,
         upstream: &model::Upstream,
-    ) -> Box<[Arc<SourcePorts>]> {
+        before: &[Arc<SourcePorts>],
+    ) -> Sources {
         let addresses = upstream.source.addresses.iter();
         let addresses: Vec<IpAddr> =
             addresses.filter(|address| address.is_ipv4() == destination.is_ipv4()).copied().collect();
@@ -50,7 +52,13 @@ impl Sources {
             });
             routes.push(Route { source, is_bound: false, destination, sources: 1 });
         }
-        routes.into_iter().map(|route| Arc::new(self.ports(route, upstream))).collect()
+        let ports = routes.into_iter().map(|route| {
+            let ports = self.ports(route, upstream);
+            let same = before.iter().find(|ports| ports.source() == route.source);
+            same.into_iter().for_each(|same| ports.go_on_from(same));
+            Arc::new(ports)
+        });
+        ports.collect()
     }
 
     fn ports(&mut self, route: Route, upstream: &model::Upstream) -> SourcePorts {
@@ -87,8 +95,8 @@ pub(super) async fn follow(registry: Arc<Registry>) {
         let found = settings(&ignored);
         let has_changed = found != known;
         let running = registry.running();
-        for source in running.endpoints().flat_map(|endpoint| &endpoint.sources) {
-            follow_route(source);
+        for source in running.endpoints().flat_map(|endpoint| endpoint.sources().to_vec()) {
+            follow_route(&source);
             if has_changed {
                 source.note_settings(&found, Instant::now());
             }
@@ -159,11 +167,11 @@ mod tests {
 
     #[test]
     fn configured_addresses_are_the_sources_and_else_what_the_kernel_chooses() {
-        let mut sources = Sources::new();
+        let mut sources = SourceMaker::new();
         let to: SocketAddr = "127.0.0.1:3000".parse().unwrap();
-        let configured = sources.towards(to, &upstream(&["127.0.0.7", "::1", "127.0.0.8"]));
+        let configured = sources.towards(to, &upstream(&["127.0.0.7", "::1", "127.0.0.8"]), &[]);
         assert_eq!(names(&configured), [("127.0.0.7".into(), true), ("127.0.0.8".into(), true)]);
-        let chosen = sources.towards(to, &upstream(&[]));
+        let chosen = sources.towards(to, &upstream(&[]), &[]);
         assert_eq!(names(&chosen), [("127.0.0.1".into(), false)]);
     }
 
@@ -173,17 +181,17 @@ mod tests {
         let seconds = Duration::from_secs;
         upstream.source.nat =
             Some(model::Nat { ports: 64, idle_timeout: seconds(350), time_wait: seconds(60) });
-        let sources = Sources::new().towards("127.0.0.1:3000".parse().unwrap(), &upstream);
+        let sources = SourceMaker::new().towards("127.0.0.1:3000".parse().unwrap(), &upstream, &[]);
         let capacity = |ports: &Arc<SourcePorts>| ports.figures(Instant::now()).capacity;
         assert_eq!(sources.iter().map(capacity).collect::<Vec<_>>(), [32, 32]);
     }
 
     #[test]
     fn upstreams_with_the_same_endpoint_and_source_share_what_is_taken() {
-        let mut sources = Sources::new();
+        let mut sources = SourceMaker::new();
         let to: SocketAddr = "127.0.0.1:3000".parse().unwrap();
-        let one = sources.towards(to, &upstream(&[]));
-        let other = sources.towards(to, &upstream(&["127.0.0.1", "127.0.0.2"]));
+        let one = sources.towards(to, &upstream(&[]), &[]);
+        let other = sources.towards(to, &upstream(&["127.0.0.1", "127.0.0.2"]), &[]);
         let now = Instant::now();
         let lease = PortLease::take(&one, 0, Level::Warn, now).unwrap();
         let used = |ports: &SourcePorts| ports.figures(now).used;
@@ -194,8 +202,9 @@ mod tests {
 
     #[test]
     fn a_port_is_taken_where_there_is_most_room() {
-        let mut sources = Sources::new();
-        let two = sources.towards("127.0.0.1:3000".parse().unwrap(), &upstream(&["127.0.0.1", "127.0.0.2"]));
+        let mut sources = SourceMaker::new();
+        let both = upstream(&["127.0.0.1", "127.0.0.2"]);
+        let two = sources.towards("127.0.0.1:3000".parse().unwrap(), &both, &[]);
         let now = Instant::now();
         let leases: Vec<_> = (0..10).map(|_| PortLease::take(&two, 0, Level::Warn, now).unwrap()).collect();
         assert_eq!((two[0].figures(now).used, two[1].figures(now).used), (5, 5));

@@ -107,6 +107,19 @@ impl Balancer {
         self.set_load(endpoint, self.loads[endpoint].saturating_sub(1));
     }
 
+    /// Exchanges in progress on this endpoint.
+    pub fn load(&self, endpoint: usize) -> u32 {
+        self.loads[endpoint]
+    }
+
+    /// Counts this many exchanges in progress on this endpoint.
+    pub fn set_load(&mut self, endpoint: usize, load: u32) {
+        self.loads[endpoint] = load;
+        if let Policy::LeastConn(queue) = &mut self.policy {
+            queue.set_load(endpoint, load);
+        }
+    }
+
     /// Whether this endpoint may be chosen.
     pub fn set_available(&mut self, endpoint: usize, available: bool) {
         if self.available[endpoint] == available {
@@ -128,13 +141,6 @@ impl Balancer {
             } else {
                 self.set_member(endpoint, false);
             }
-        }
-    }
-
-    fn set_load(&mut self, endpoint: usize, load: u32) {
-        self.loads[endpoint] = load;
-        if let Policy::LeastConn(queue) = &mut self.policy {
-            queue.set_load(endpoint, load);
         }
     }
 

@@ -3,106 +3,187 @@
 use super::balance::{Balancer, stable_hash};
 use super::health::Change;
 use crate::addr::EndpointAddr;
+use crate::budget::Budget;
 use crate::pool::Pool;
-use crate::pool::handover::Handover;
-use crate::registry::{Registry, UpstreamState};
+use crate::registry::{EndpointState, UpstreamState};
 use crate::timer::Timers;
 use std::cell::{Cell, OnceCell, RefCell};
-use std::rc::Rc;
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// What the workers share of one upstream beside its [`UpstreamState`].
-#[derive(Debug)]
-pub struct Shared {
-    /// The upstream.
-    pub state: Arc<UpstreamState>,
-    /// One for each endpoint.
-    pub handovers: Vec<Arc<Handover>>,
-}
-
-/// One worker's view of an upstream.
+/// One worker's view of an upstream, as one configuration has it. After a reload another takes its
+/// place, with the pools of the endpoints that are kept; whoever is at an exchange goes on with this one.
 #[derive(Debug)]
 pub struct Group {
-    shared: Arc<Shared>,
-    registry: Arc<Registry>,
+    state: Arc<UpstreamState>,
+    budget: Arc<Budget>,
     worker: usize,
     timers: Rc<Timers>,
     balancer: RefCell<Balancer>,
-    /// Made at the first use of each endpoint, so that thousands of endpoints cost what is used.
-    pools: Vec<OnceCell<Rc<Pool>>>,
+    members: Vec<Member>,
     seen_epoch: Cell<u64>,
 }
 
+/// An endpoint of a group.
+#[derive(Debug)]
+struct Member {
+    /// Made at the first use of each endpoint, so that thousands of endpoints cost what is used.
+    pool: OnceCell<Rc<Pool>>,
+    seat: Rc<Seat>,
+}
+
+/// Where an endpoint is counted: in the group that has its upstream now, whichever group chose it.
+#[derive(Debug, Default)]
+struct Seat(RefCell<(Weak<Group>, usize)>);
+
+/// What one worker has of the endpoints that may be kept.
+#[derive(Debug, Default)]
+pub struct Belongings(HashMap<*const EndpointState, Belonging>);
+
+#[derive(Debug)]
+struct Belonging {
+    pool: Option<Rc<Pool>>,
+    seat: Rc<Seat>,
+    /// Of an endpoint that was removed: by when its connections are to be over.
+    leaves_by: Option<Instant>,
+}
+
+impl Belongings {
+    /// Adds what these groups have.
+    pub fn add<'a>(&mut self, groups: impl IntoIterator<Item = &'a Rc<Group>>) {
+        for group in groups {
+            for (endpoint, member) in group.state.endpoints.iter().zip(&group.members) {
+                let (pool, seat) = (member.pool.get().cloned(), Rc::clone(&member.seat));
+                self.0.insert(Arc::as_ptr(endpoint), Belonging { pool, seat, leaves_by: None });
+            }
+        }
+    }
+
+    /// Nobody has taken what is left: it closes what is idle now, and is to be over by the deadline.
+    pub fn leave(&mut self, deadline: Instant) {
+        self.0.retain(|_, belonging| belonging.pool.is_some());
+        for belonging in self.0.values_mut().filter(|belonging| belonging.leaves_by.is_none()) {
+            belonging.leaves_by = Some(deadline);
+            belonging.pool.iter().for_each(|pool| pool.shut());
+        }
+    }
+
+    /// Lets go of the pools of endpoints to which no worker has a connection any more; returns those
+    /// whose time is over.
+    pub fn dismiss(&mut self, now: Instant) -> Vec<Arc<EndpointState>> {
+        let mut overdue = Vec::new();
+        self.0.retain(|_, belonging| {
+            let Some(pool) = &belonging.pool else { return false };
+            let is_gone = pool.endpoint().is_over();
+            if is_gone {
+                pool.dismiss();
+            } else if belonging.leaves_by.is_some_and(|deadline| deadline <= now) {
+                overdue.push(Arc::clone(pool.endpoint()));
+            }
+            !is_gone
+        });
+        overdue
+    }
+
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The pools.
+    pub fn pools(&self) -> impl Iterator<Item = Rc<Pool>> {
+        self.0.values().filter_map(|belonging| belonging.pool.clone())
+    }
+}
+
 impl Group {
-    /// A view without connections. `seed` makes the random choices.
+    /// A view of an upstream, with what there is of its endpoints; the rest has no connections yet.
+    /// `seed` makes the random choices.
     pub fn new(
-        shared: Arc<Shared>,
-        registry: Arc<Registry>,
+        state: Arc<UpstreamState>,
+        budget: Arc<Budget>,
         worker: usize,
         timers: Rc<Timers>,
         seed: u64,
-    ) -> Self {
-        let state = &shared.state;
+        known: &mut Belongings,
+    ) -> Rc<Self> {
         let identity = |address: EndpointAddr| stable_hash(address.to_string().as_bytes());
         let identities: Vec<u64> = state.endpoints.iter().map(|e| identity(e.address)).collect();
-        let weights: Vec<u16> = state.endpoints.iter().map(|endpoint| endpoint.weight).collect();
-        Self {
-            balancer: RefCell::new(Balancer::with_identities(
-                &state.config.balance,
-                &weights,
-                &identities,
-                seed,
-            )),
-            pools: state.endpoints.iter().map(|_| OnceCell::new()).collect(),
+        let weights: Vec<u16> = state.config.endpoints.iter().map(|endpoint| endpoint.weight).collect();
+        let balancer = Balancer::with_identities(&state.config.balance, &weights, &identities, seed);
+        let members = state.endpoints.iter().map(|endpoint| Member::new(endpoint, known)).collect();
+        let group = Rc::new(Self {
+            balancer: RefCell::new(balancer),
+            members,
             seen_epoch: Cell::new(0),
-            shared,
-            registry,
+            state,
+            budget,
             worker,
             timers,
+        });
+        group.take_over();
+        group
+    }
+
+    /// From now on its endpoints are counted here, beginning with what they carry already.
+    fn take_over(self: &Rc<Self>) {
+        for (endpoint, member) in self.members.iter().enumerate() {
+            let (before, place) = member.seat.0.replace((Rc::downgrade(self), endpoint));
+            let load = before.upgrade().map_or(0, |group| group.balancer.borrow().load(place));
+            if load > 0 {
+                self.balancer.borrow_mut().set_load(endpoint, load);
+            }
+            if let Some(pool) = member.pool.get() {
+                pool.reopen();
+                pool.reconfigure(&self.state.config);
+            }
         }
     }
 
     /// The upstream.
     pub fn state(&self) -> &Arc<UpstreamState> {
-        &self.shared.state
+        &self.state
     }
 
     /// Chooses an endpoint for an exchange and counts the exchange on it until the choice is
     /// dropped. `avoid` is passed over as long as there is another.
-    pub fn choose(self: &Rc<Self>, key: u64, avoid: Option<usize>, now: Instant) -> Choice {
+    pub fn choose(&self, key: u64, avoid: Option<usize>, now: Instant) -> Choice {
         self.follow_health();
         let mut balancer = self.balancer.borrow_mut();
-        let endpoint = match self.state().health.due_trial(now).filter(|trial| Some(*trial) != avoid) {
+        let endpoint = match self.state.health.due_trial(now).filter(|trial| Some(*trial) != avoid) {
             Some(trial) => {
                 balancer.take(trial);
                 trial
             }
             None => balancer.pick(key, avoid),
         };
-        Choice { group: Rc::clone(self), endpoint }
+        let seat = Rc::clone(&self.members[endpoint].seat);
+        if let Some((group, place)) = seat.group().filter(|(group, _)| !std::ptr::eq(&**group, self)) {
+            // This view is of an old configuration: what it chooses counts in the present one.
+            balancer.release(endpoint);
+            group.balancer.borrow_mut().take(place);
+        }
+        Choice { seat, endpoint }
     }
 
-    /// The pool of an endpoint, and whether it was made by this call.
-    pub fn pool(&self, endpoint: usize) -> (&Rc<Pool>, bool) {
-        let cell = &self.pools[endpoint];
-        let new = cell.get().is_none();
-        let pool = cell.get_or_init(|| {
+    /// The pool of an endpoint.
+    pub fn pool(&self, endpoint: usize) -> &Rc<Pool> {
+        self.members[endpoint].pool.get_or_init(|| {
             Rc::new(Pool::new(
-                Arc::clone(&self.state().endpoints[endpoint]),
-                Arc::clone(&self.state().config),
-                Arc::clone(&self.shared.handovers[endpoint]),
-                Arc::clone(&self.registry.budget),
+                Arc::clone(&self.state.endpoints[endpoint]),
+                Arc::clone(&self.state.config),
+                Arc::clone(&self.budget),
                 self.worker,
-                self.timers.timer(),
+                Rc::clone(&self.timers),
             ))
-        });
-        (pool, new)
+        })
     }
 
     /// The pools that have been used.
     pub fn pools(&self) -> impl Iterator<Item = &Rc<Pool>> {
-        self.pools.iter().filter_map(OnceCell::get)
+        self.members.iter().filter_map(|member| member.pool.get())
     }
 
     /// The timers of this worker.
@@ -110,36 +191,53 @@ impl Group {
         &self.timers
     }
 
-    /// A connect to an endpoint succeeded or failed; a change is logged once.
-    pub fn report(&self, endpoint: usize, succeeded: bool, now: Instant) {
-        let health = &self.state().health;
-        let change = if succeeded { health.succeeded(endpoint) } else { health.failed(endpoint, now) };
-        let address = self.state().endpoints[endpoint].address;
-        let upstream = &self.state().config.name;
-        match change {
-            Change::None => {}
-            Change::WentDown => tracing::warn!(%upstream, endpoint = %address, "endpoint is down"),
-            Change::CameUp => tracing::info!(%upstream, endpoint = %address, "endpoint is up again"),
-        }
-    }
-
     /// Brings the balancer up to date with what any worker found out.
     fn follow_health(&self) {
-        let health = &self.state().health;
+        let health = &self.state.health;
         let epoch = health.epoch();
         if self.seen_epoch.replace(epoch) != epoch {
             let mut balancer = self.balancer.borrow_mut();
-            for endpoint in 0..self.pools.len() {
+            for endpoint in 0..self.members.len() {
                 balancer.set_available(endpoint, health.is_up(endpoint));
             }
         }
     }
 }
 
+impl Member {
+    fn new(endpoint: &Arc<EndpointState>, known: &mut Belongings) -> Self {
+        match known.0.remove(&Arc::as_ptr(endpoint)) {
+            Some(Belonging { pool, seat, .. }) => {
+                Self { pool: pool.map_or_else(OnceCell::new, OnceCell::from), seat }
+            }
+            None => Self { pool: OnceCell::new(), seat: Rc::default() },
+        }
+    }
+}
+
+impl Seat {
+    fn group(&self) -> Option<(Rc<Group>, usize)> {
+        let (group, place) = &*self.0.borrow();
+        Some((group.upgrade()?, *place))
+    }
+}
+
+/// A connect to an endpoint succeeded or failed; a change is logged once.
+pub fn report(pool: &Pool, succeeded: bool, now: Instant) {
+    let endpoint = pool.endpoint();
+    let change = endpoint.report(succeeded, now);
+    let upstream = &pool.config().name;
+    match change {
+        Change::None => {}
+        Change::WentDown => tracing::warn!(%upstream, endpoint = %endpoint.address, "endpoint is down"),
+        Change::CameUp => tracing::info!(%upstream, endpoint = %endpoint.address, "endpoint is up again"),
+    }
+}
+
 /// An endpoint chosen for an exchange, which counts there until this is dropped.
 #[derive(Debug)]
 pub struct Choice {
-    group: Rc<Group>,
+    seat: Rc<Seat>,
     endpoint: usize,
 }
 
@@ -148,15 +246,12 @@ impl Choice {
     pub fn endpoint(&self) -> usize {
         self.endpoint
     }
-
-    /// The upstream.
-    pub fn group(&self) -> &Rc<Group> {
-        &self.group
-    }
 }
 
 impl Drop for Choice {
     fn drop(&mut self) {
-        self.group.balancer.borrow_mut().release(self.endpoint);
+        if let Some((group, place)) = self.seat.group() {
+            group.balancer.borrow_mut().release(place);
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{
     AtomicU8, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What a report changed.
@@ -72,6 +72,17 @@ enum State {
     Trial { due: u64, wait: u64 },
 }
 
+impl State {
+    /// The same for an origin that is this much earlier.
+    fn later_by(self, ms: u64) -> Self {
+        match self {
+            Self::Up { failures } => Self::Up { failures },
+            Self::Down { due, wait } => Self::Down { due: due.saturating_add(ms), wait },
+            Self::Trial { due, wait } => Self::Trial { due: due.saturating_add(ms), wait },
+        }
+    }
+}
+
 impl Health {
     /// All endpoints up.
     pub fn new(endpoints: usize, policy: &Passive) -> Self {
@@ -90,6 +101,26 @@ impl Health {
                 due: BTreeSet::new(),
             }),
         }
+    }
+
+    /// The health of endpoints of which some were known already, each by its place elsewhere.
+    pub fn carrying(known: &[Option<(Arc<Health>, usize)>], policy: &Passive) -> Self {
+        let health = Self::new(known.len(), policy);
+        if health.failures == 0 {
+            return health;
+        }
+        let origins = known.iter().flatten().filter_map(|(other, _)| other.origin.get());
+        let Some(origin) = origins.min().copied() else { return health };
+        _ = health.origin.set(origin);
+        for (place, (other, there)) in
+            known.iter().enumerate().filter_map(|(at, known)| Some((at, known.as_ref()?)))
+        {
+            let later = other.origin.get().map_or(0, |time| milliseconds(time.duration_since(origin)));
+            let state = other.lock().states[*there].later_by(later);
+            health.enter(&mut health.lock(), place, state);
+            health.mark(place, other.marks[*there].load(Relaxed));
+        }
+        health
     }
 
     /// A connect to this endpoint failed, and it was not a local shortage.
@@ -372,6 +403,26 @@ mod tests {
                 (1 << 40, Succeeded(0, CameUp), &[0]),
             ],
         );
+    }
+
+    #[test]
+    fn what_is_known_of_an_endpoint_goes_with_it() {
+        let policy = Passive { failures: 2, ..POLICY };
+        let (one, other) = (Arc::new(Health::new(2, &policy)), Arc::new(Health::new(1, &policy)));
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        (0..2).for_each(|_| _ = one.failed(1, at(0)));
+        one.failed(0, at(10));
+        (0..2).for_each(|_| _ = other.failed(0, at(50)));
+        let known = [Some((other, 0)), None, Some((Arc::clone(&one), 0)), Some((one, 1))];
+        let health = Health::carrying(&known, &policy);
+        assert!(health.epoch() > 0, "who looks for changes finds these");
+        assert_eq!([0, 1, 2, 3].map(|place| health.is_up(place)), [false, true, true, false]);
+        assert_eq!(health.failed(2, at(60)), WentDown, "its second failure");
+        assert_eq!([99, 100, 101].map(|ms| health.due_trial(at(ms))), [None, Some(3), None]);
+        assert_eq!([149, 150].map(|ms| health.due_trial(at(ms))), [None, Some(0)]);
+        let off = Health::carrying(&known, &Passive { failures: 0, ..POLICY });
+        assert!((0..4).all(|place| off.is_up(place)), "nobody takes an endpoint down, or up again");
     }
 
     #[test]

@@ -8,7 +8,6 @@ use crate::command::{Command, Holding, Peer, Receiver, Suspect};
 use crate::pool::Pool;
 use crate::reason::CloseReason;
 use crate::session::{Entry, Phase};
-use crate::upstream::group::Group;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
@@ -18,22 +17,49 @@ use std::time::{Duration, Instant};
 /// Sessions looked at before those that are ready have their turn.
 const PAGE: usize = 1000;
 
-/// Serves commands for as long as the worker runs.
-pub(super) async fn serve(worker: Rc<Worker>, groups: Vec<Rc<Group>>, mut commands: Receiver) {
+/// Serves commands for as long as the worker runs; tells when it is to leave, and by when it is to have
+/// gone, and goes on.
+pub(super) async fn serve(worker: Rc<Worker>, mut commands: Receiver) -> Option<Duration> {
     while let Some(command) = commands.recv().await {
         match command {
-            Command::Find { sockets, answer } => {
-                // Whoever asked may have given up.
-                let _ = answer.send(find(&worker, &groups, &sockets).await);
+            Command::Run(orders) => {
+                let answer = orders.answer.clone();
+                let adopted = worker.adopt(orders);
+                let _ = answer.send(adopted);
             }
-            Command::Reap { socket, stuck } => reap(&worker, &groups, &socket, stuck).await,
-            Command::List { answer } => list::list(&worker, &groups, &answer).await,
+            Command::Leave(patience) => {
+                tokio::task::spawn_local(serve_on(worker, commands));
+                return Some(patience);
+            }
+            other => look(&worker, other).await,
         }
+    }
+    None
+}
+
+/// What is still asked of a worker that leaves.
+async fn serve_on(worker: Rc<Worker>, mut commands: Receiver) {
+    while let Some(command) = commands.recv().await {
+        look(&worker, command).await;
+    }
+}
+
+/// Looks after single sockets.
+async fn look(worker: &Worker, command: Command) {
+    match command {
+        Command::Find { sockets, answer } => {
+            // Whoever asked may have given up.
+            let _ = answer.send(find(worker, &sockets).await);
+        }
+        Command::Reap { socket, stuck } => reap(worker, &socket, stuck).await,
+        Command::List { answer } => list::list(worker, &answer).await,
+        // One that leaves runs what it ran.
+        Command::Run(_) | Command::Leave(_) => {}
     }
 }
 
 /// Which of these sockets the worker holds.
-async fn find(worker: &Worker, groups: &[Rc<Group>], sockets: &[Suspect]) -> Vec<Holding> {
+async fn find(worker: &Worker, sockets: &[Suspect]) -> Vec<Holding> {
     let wanted = Wanted::new(sockets);
     let mut holders = Vec::new();
     for_each_session(worker, |entry| {
@@ -44,13 +70,14 @@ async fn find(worker: &Worker, groups: &[Rc<Group>], sockets: &[Suspect]) -> Vec
     // A deadline that has just passed is no deadline any more until its session has had its turn.
     tokio::task::yield_now().await;
     let holding = holders.iter().map(|(entry, socket)| holding(worker, entry, *socket));
-    sockets.iter().filter_map(|socket| find_idle(groups, socket)).chain(holding).collect()
+    let pools = worker.stage.pools();
+    sockets.iter().filter_map(|socket| find_idle(&pools, socket)).chain(holding).collect()
 }
 
 /// Closes the socket, if the worker holds it, and says so.
-async fn reap(worker: &Worker, groups: &[Rc<Group>], socket: &Suspect, stuck: Duration) {
-    let now = Instant::now();
-    if let Some(pool) = pools_of(groups, socket).find(|pool| pool.reap_idle_from(socket.ends.local, now)) {
+async fn reap(worker: &Worker, socket: &Suspect, stuck: Duration) {
+    let (now, pools) = (Instant::now(), worker.stage.pools());
+    if let Some(pool) = pools_of(&pools, socket).find(|pool| pool.reap_idle_from(socket.ends.local, now)) {
         worker.registry.close_wait.reaped();
         tracing::warn!(
             upstream = pool.config().name, endpoint = %socket.ends.remote, local = %socket.ends.local,
@@ -103,15 +130,14 @@ fn holding(worker: &Worker, entry: &Entry, socket: Suspect) -> Holding {
     Holding { socket, phase: entry.phase(), has_deadline: worker.timers.is_set(entry.timer()), other }
 }
 
-fn find_idle(groups: &[Rc<Group>], socket: &Suspect) -> Option<Holding> {
-    let found = pools_of(groups, socket).any(|pool| pool.has_idle_from(socket.ends.local));
+fn find_idle(pools: &[Rc<Pool>], socket: &Suspect) -> Option<Holding> {
+    let found = pools_of(pools, socket).any(|pool| pool.has_idle_from(socket.ends.local));
     found.then_some(Holding { socket: *socket, phase: Phase::Idle, has_deadline: false, other: None })
 }
 
 /// The pools that could hold the socket.
-fn pools_of<'a>(groups: &'a [Rc<Group>], socket: &'a Suspect) -> impl Iterator<Item = &'a Rc<Pool>> {
-    let pools = groups.iter().flat_map(|group| group.pools());
-    pools.filter(|pool| {
+fn pools_of<'a>(pools: &'a [Rc<Pool>], socket: &'a Suspect) -> impl Iterator<Item = &'a Rc<Pool>> {
+    pools.iter().filter(|pool| {
         socket.peer == Peer::Endpoint && plain(pool.endpoint().address.0) == socket.ends.remote
     })
 }

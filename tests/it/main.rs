@@ -20,6 +20,7 @@ mod pool;
 mod ports;
 mod real;
 mod refusals;
+mod reload;
 mod tcp;
 
 use libtest_mimic::{Arguments, Trial};
@@ -48,6 +49,7 @@ fn main() {
         tcp::tests(),
         half_close::tests(),
         life::tests(),
+        reload::tests(),
         cli::tests(),
         orders::tests(),
         netns::tests(),

@@ -1,7 +1,7 @@
 //! The server over real sockets, asked by blocking clients.
 
 use super::*;
-use crate::admin::{AdminState, bind};
+use crate::admin::{AdminState, ReloadError, bind};
 use crate::config::model::{Admin, AdminListen};
 use crate::observe::fixture;
 use crate::observe::snapshot::Snapshot;
@@ -40,8 +40,9 @@ impl Running {
         let (counted, draining) = (drains.clone(), registry.clone());
         let state = AdminState {
             registry,
-            workers: Vec::new(),
+            workers: crate::command::Crew::default(),
             access_log: None,
+            reload: Box::new(|| Err(ReloadError::NoFile)),
             drain: Box::new(move || {
                 counted.fetch_add(1, SeqCst);
                 draining.draining.store(true, SeqCst);

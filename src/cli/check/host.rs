@@ -161,7 +161,7 @@ endpoints = ["192.0.2.1:1", "192.0.2.2:1"]
 "#;
 
     fn host() -> Host {
-        Host { somaxconn: Some(128), local_ports: Some(32_768..=60_999), nofile: Some(1071) }
+        Host { somaxconn: Some(128), local_ports: Some(32_768..=60_999), nofile: Some(1072) }
     }
 
     fn warnings_on(host: &Host, text: &str) -> Vec<String> {
@@ -232,7 +232,7 @@ endpoints = ["192.0.2.1:1", "192.0.2.2:1"]
 
     #[test]
     fn limits_fit_into_the_descriptors_together() {
-        // 1,071 less 64 and 7 are 1,000, for two endpoints.
+        // 1,072 less 64 and 8 are 1,000, for two endpoints.
         let limit = |n: u32| {
             SOUND.replace("upstream = \"app\"", &format!("upstream = \"app\"\nlimit.connections = {n}"))
         };
@@ -241,7 +241,7 @@ endpoints = ["192.0.2.1:1", "192.0.2.2:1"]
             warnings_on(&host(), &format!("{}pool.max_connections = 300", limit(401))),
             [
                 "warning: x:9: upstream.app.pool.max_connections: listeners and pools may hold 1,001 connections \
-              together, and RLIMIT_NOFILE (1,071) leaves 1,000; write less, or raise it to 1072 (LimitNOFILE= of \
+              together, and RLIMIT_NOFILE (1,072) leaves 1,000; write less, or raise it to 1073 (LimitNOFILE= of \
               systemd, ulimit -Hn)"
             ]
         );

@@ -212,8 +212,8 @@ mod tests {
 
     #[test]
     fn descriptors_are_for_clients_their_connections_and_full_pools() {
-        // 2 addresses x 2 workers + 3 x (2 + 1) runtimes + 64 in reserve.
-        let fixed = 4 + 9 + 64;
+        // 2 addresses x 2 workers x 2 + 3 x (2 + 1) runtimes + 64 in reserve.
+        let fixed = 8 + 9 + 64;
         let need = Descriptors::of(&config("", ""));
         assert_eq!(need, Descriptors { fixed, clients: None, leased: 0, idle: 512 });
         assert_eq!((need.least(), need.most()), (None, fixed + 512));

@@ -6,7 +6,7 @@ use crate::config::diagnostic::{Fault, Problems};
 use crate::config::model::{AccessLog, Admin, AdminListen, Log, LogFormat, Runtime};
 use crate::config::section::Section;
 use crate::config::suggest::closest;
-use crate::config::values::{duration, number, one_of, or_word, shown, text, word};
+use crate::config::values::{duration, flag, number, one_of, or_word, shown, text, word};
 use config::Value;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -24,6 +24,7 @@ pub(super) fn runtime(root: &Section<'_>, cores: usize, problems: &mut Problems)
         workers: workers.flatten().unwrap_or_else(|| cores.clamp(1, WORKERS_MAX as usize)),
         shutdown_timeout: section.read("shutdown_timeout", problems, duration).unwrap_or(secs(30)),
         census_interval: section.read("census_interval", problems, census_interval).unwrap_or(secs(2)),
+        watch: section.read("watch", problems, flag).unwrap_or(false),
     }
 }
 

@@ -9,7 +9,7 @@ use super::respond::{self, Answer};
 use crate::close::linger;
 use crate::close::policy::ClientState;
 use crate::http1::head::Method;
-use crate::listener::accept::Inlet;
+use crate::listener::inlet::Inlet;
 use crate::reason::{CloseReason, RejectReason};
 use crate::session::{Phase, Session};
 use crate::timer::Timer;
@@ -94,15 +94,15 @@ impl HttpSession {
             if self.stream.poll_read_ready(cx).is_ready() {
                 return Poll::Ready(None);
             }
-            if self.worker.is_draining() && self.greeting == Greeting::Heard {
+            if self.inlet.door().ends_idle() && self.greeting == Greeting::Heard {
                 return Poll::Ready(Some(End::open(CloseReason::Drain)));
             }
-            if self.worker.is_draining() && self.greeting == Greeting::Awaited {
+            if self.inlet.door().ends_idle() && self.greeting == Greeting::Awaited {
                 self.greeting = Greeting::AwaitedBriefly;
                 self.timer.set(Instant::now() + GRACE);
             }
             match self.timer.poll_expired(cx) {
-                true if self.worker.is_draining() => Poll::Ready(Some(End::open(CloseReason::Drain))),
+                true if self.inlet.door().ends_idle() => Poll::Ready(Some(End::open(CloseReason::Drain))),
                 true => Poll::Ready(Some(End::open(CloseReason::IdleTimeout))),
                 false => Poll::Pending,
             }
@@ -114,6 +114,10 @@ impl HttpSession {
     async fn serve_requests(&mut self) -> Option<End> {
         let mut input = self.worker.buffers.lend();
         loop {
+            // A request is served by one configuration from here to its end.
+            if let Some(newer) = self.inlet.newer() {
+                self.inlet = newer;
+            }
             let mut bytes = self.worker.buffers.lend_head();
             let head = match self.read_head(&mut input, &mut bytes).await {
                 Ok(Some(head)) => head,

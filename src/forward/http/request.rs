@@ -129,7 +129,7 @@ impl HttpSession {
             response: &mut response,
             deadlines: self.inlet.deadlines(),
             timer: &self.timer,
-            draining: self.worker.draining(),
+            draining: self.inlet.door().says_close(),
             client_closed: &mut self.client_closed,
             abort_on_fin: self.inlet.aborts_on_fin() && head.method.is_safe(),
         };

@@ -23,7 +23,7 @@ fn listening() -> (TcpListener, Arc<Registry>) {
 fn it_counts_at_once_and_ends_when_it_is_dropped() {
     let registry = fixture::registry();
     registry.close_wait.stuck.failed("not yet".into());
-    let census = Census::start(Arc::clone(&registry), Vec::new()).unwrap();
+    let census = Census::start(Arc::clone(&registry), Crew::default()).unwrap();
     let start = Instant::now();
     while registry.close_wait.stuck(Instant::now()).is_err() {
         assert!(start.elapsed() < Duration::from_secs(5));
@@ -41,7 +41,7 @@ fn what_no_worker_was_asked_about_is_not_called_nobodys() {
     client.shutdown(Shutdown::Write).unwrap();
     // A worker that has ended hears nothing.
     let (ended, _) = command::channel();
-    let (mut taker, start) = (Taker::new(Arc::clone(&registry), vec![ended]), Instant::now());
+    let (mut taker, start) = (Taker::new(Arc::clone(&registry), Crew::new(vec![(0, ended)])), Instant::now());
     let lines = logged(|| {
         (0..10).for_each(|number| {
             let _ = taker.take(start + Duration::from_secs(60 * number));
@@ -56,7 +56,7 @@ fn what_no_worker_was_asked_about_is_not_called_nobodys() {
 #[test]
 fn a_failure_is_said_once_and_so_is_its_end() {
     let (_, registry) = listening();
-    let mut taker = Taker::new(registry, Vec::new());
+    let mut taker = Taker::new(registry, Crew::default());
     let error = io::Error::other("no answer");
     let lines = logged(|| {
         for error in [None, Some(&error), Some(&error), None, None, Some(&error)] {
@@ -83,7 +83,7 @@ fn what_was_counted_reaches_listeners_endpoints_and_sources() {
     clients[0].shutdown(Shutdown::Write).unwrap();
     let _dialled: Vec<_> =
         (0..4).map(|_| TcpStream::connect(endpoint.local_addr().unwrap()).unwrap()).collect();
-    let (mut taker, now) = (Taker::new(Arc::clone(&registry), Vec::new()), Instant::now());
+    let (mut taker, now) = (Taker::new(Arc::clone(&registry), Crew::default()), Instant::now());
     taker.sample(now);
     assert_eq!(taker.take(now), config.runtime.census_interval);
     let (clients, endpoint) = (&running.listeners[0].tcp_states, &running.upstreams[0].endpoints[0]);
@@ -91,7 +91,7 @@ fn what_was_counted_reaches_listeners_endpoints_and_sources() {
         [TcpState::Established, TcpState::CloseWait, TcpState::Listen].map(|state| clients.get(state));
     assert_eq!(counts, [2, 1, 1]);
     assert_eq!(endpoint.tcp_states.get(TcpState::Established), 4);
-    assert_eq!(endpoint.sources[0].figures(now).used, 4, "the budget of the ports knows");
+    assert_eq!(endpoint.sources()[0].figures(now).used, 4, "the budget of the ports knows");
     assert_eq!(running.upstreams[0].endpoints[1].tcp_states.get(TcpState::Established), 0);
     let taken = registry.census.last.get(now).unwrap();
     // The fixture has taken one.

@@ -41,8 +41,8 @@ impl Places {
     /// Those of what runs, and of what is still held.
     pub(super) fn of<'a>(running: &Running, held: impl Iterator<Item = &'a Held>) -> Self {
         let mut places = Self::default();
-        running.listeners.iter().for_each(|listener| places.listen(listener));
-        for upstream in &running.upstreams {
+        running.all_listeners().for_each(|listener| places.listen(listener));
+        for upstream in running.all_upstreams() {
             for endpoint in &upstream.endpoints {
                 places.lead(endpoint.address.0, &upstream.config);
             }

@@ -5,7 +5,7 @@ use super::join::{Join, Row, Since};
 use super::places::Places;
 use super::query::{Query, WrongQuery};
 use super::select::Selection;
-use crate::command::{Command, Held, Peer, Sender};
+use crate::command::{Command, Crew, Held, Peer, Sender};
 use crate::registry::Registry;
 use crate::sys::limits;
 use crate::sys::sock_diag::{self, Detail, Filter, Program, TcpState, TcpStates};
@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Lister {
     registry: Arc<Registry>,
-    workers: Vec<Sender>,
+    workers: Crew,
 }
 
 /// What was listed.
@@ -37,7 +37,7 @@ pub struct Listing {
 
 impl Lister {
     /// Lists the connections of these workers.
-    pub fn new(registry: Arc<Registry>, workers: Vec<Sender>) -> Self {
+    pub fn new(registry: Arc<Registry>, workers: Crew) -> Self {
         Self { registry, workers }
     }
 
@@ -70,9 +70,11 @@ impl Lister {
             let (answer, pages) = mpsc::channel();
             worker.try_send(Command::List { answer }).is_ok().then_some(pages)
         };
-        let asked: Vec<Option<Receiver<Vec<Held>>>> = self.workers.iter().map(question).collect();
+        let workers = self.workers.senders();
+        let asked: Vec<(usize, Option<Receiver<Vec<Held>>>)> =
+            workers.iter().map(|(place, worker)| (*place, question(worker))).collect();
         let mut held = Vec::with_capacity(asked.len());
-        for (worker, pages) in asked.into_iter().enumerate() {
+        for (worker, pages) in asked {
             let (told, is_whole) = pages.map(|pages| read(&pages, deadline)).unwrap_or_default();
             if !is_whole {
                 notes.push(format!(

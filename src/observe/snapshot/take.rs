@@ -1,6 +1,7 @@
 //! From the registry to a [`Snapshot`].
 
 use super::*;
+use crate::config::diagnostic;
 use crate::config::model::{Balance, Protocol};
 use crate::metrics::accept_queue::QueueFigures;
 use crate::metrics::budgets::BudgetFigures;
@@ -27,21 +28,14 @@ impl Snapshot {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_s: seconds(registry.started.elapsed()),
             draining: registry.is_draining(),
-            config: ConfigInfo {
-                generation: running.generation,
-                loaded_at: humantime::format_rfc3339_millis(running.loaded_at).to_string(),
-            },
+            config: config(registry, &running),
             process: Process {
                 fds: Descriptors { used: host.descriptors, limit: registry.budget.nofile() as u64 },
                 memory_bytes: host.resident_bytes,
             },
             kernel: kernel(&host),
-            listeners: running
-                .listeners
-                .iter()
-                .map(|state| listener(&running, state, &view, host.somaxconn))
-                .collect(),
-            upstreams: running.upstreams.iter().map(|state| upstream(state, &view)).collect(),
+            listeners: listeners(&running, &view, host.somaxconn),
+            upstreams: upstreams(&running, &view),
             close_wait: Some(close_wait),
             budgets: budgets(registry, &mut notes),
             census: view.census,
@@ -121,6 +115,52 @@ fn budgets(registry: &Registry, notes: &mut Vec<String>) -> Vec<Budget> {
     registry.budgets.get().into_iter().map(budget).collect()
 }
 
+fn config(registry: &Registry, running: &Running) -> ConfigInfo {
+    let (reloads, status) = (&registry.reloads, registry.reloads.status());
+    ConfigInfo {
+        generation: running.generation,
+        loaded_at: humantime::format_rfc3339_millis(running.loaded_at).to_string(),
+        file: status.path,
+        file_differs: status.differs,
+        diagnostics: status.diagnostics.iter().map(Into::into).collect(),
+        last_error: status.last_error,
+        needs_restart: running.needs_restart.clone(),
+        reloads_total: reloads.succeeded_total(),
+        reload_failures_total: reloads.failed_total(),
+    }
+}
+
+impl From<&diagnostic::Diagnostic> for Diagnostic {
+    fn from(found: &diagnostic::Diagnostic) -> Self {
+        Self {
+            severity: found.severity.to_string(),
+            position: found.position.to_string(),
+            key: found.key.clone(),
+            message: found.message.clone(),
+            fix: found.fix.clone(),
+        }
+    }
+}
+
+fn listeners(running: &Running, view: &View, somaxconn: Option<u32>) -> Vec<Listener> {
+    let current = running.listeners.iter().map(|state| listener(state, false, view, somaxconn));
+    let leaving = running.leaving.listeners.iter().map(|state| listener(state, true, view, somaxconn));
+    current.chain(leaving).collect()
+}
+
+/// Those that are leaving stand behind the others of their upstream, where it is still there.
+fn upstreams(running: &Running, view: &View) -> Vec<Upstream> {
+    let mut upstreams: Vec<Upstream> =
+        running.upstreams.iter().map(|state| upstream(state, false, view)).collect();
+    for leaving in running.leaving.upstreams.iter().map(|state| upstream(state, true, view)) {
+        match upstreams.iter_mut().find(|upstream| upstream.name == leaving.name) {
+            Some(upstream) => upstream.endpoints.extend(leaving.endpoints),
+            None => upstreams.push(leaving),
+        }
+    }
+    upstreams
+}
+
 fn kernel(host: &Host) -> Kernel {
     Kernel {
         somaxconn: host.somaxconn,
@@ -142,7 +182,7 @@ fn kernel(host: &Host) -> Kernel {
     }
 }
 
-fn listener(running: &Running, state: &ListenerState, view: &View, somaxconn: Option<u32>) -> Listener {
+fn listener(state: &ListenerState, draining: bool, view: &View, somaxconn: Option<u32>) -> Listener {
     let sum = |pick: &dyn Fn(&ListenerCounters) -> u64| state.workers.iter().map(pick).sum::<u64>();
     let closes = CloseReason::ALL.iter().map(|r| (r.label(), sum(&|w| w.closes.get(r.index()))));
     let rejects = RejectReason::ALL.iter().map(|r| (r.label(), sum(&|w| w.rejects.get(r.index()))));
@@ -156,7 +196,8 @@ fn listener(running: &Running, state: &ListenerState, view: &View, somaxconn: Op
             Protocol::Tcp => "tcp",
         }
         .to_owned(),
-        upstream: running.upstreams.get(state.config.upstream).map(|upstream| upstream.config.name.clone()),
+        upstream: Some(state.upstream.clone()),
+        draining,
         sessions: Sessions {
             current: state.gauge(|w| &w.sessions),
             total: state.total(|w| &w.sessions_total),
@@ -200,8 +241,7 @@ fn listen_socket(queue: &QueueFigures) -> ListenSocket {
     }
 }
 
-fn upstream(state: &UpstreamState, view: &View) -> Upstream {
-    let endpoints = state.endpoints.iter().enumerate();
+fn upstream(state: &UpstreamState, leaving: bool, view: &View) -> Upstream {
     Upstream {
         name: state.config.name.clone(),
         balance: match state.config.balance {
@@ -212,11 +252,12 @@ fn upstream(state: &UpstreamState, view: &View) -> Upstream {
             Balance::Hash(_) => "hash",
         }
         .to_owned(),
-        endpoints: endpoints.map(|(index, one)| endpoint(state, index, one, view)).collect(),
+        endpoints: state.endpoints.iter().map(|one| endpoint(state, one, leaving, view)).collect(),
     }
 }
 
-fn endpoint(upstream: &UpstreamState, index: usize, state: &EndpointState, view: &View) -> Endpoint {
+fn endpoint(upstream: &UpstreamState, state: &EndpointState, leaving: bool, view: &View) -> Endpoint {
+    let written = upstream.config.endpoints.iter().find(|written| written.address == state.address.0);
     let (idle_timeout, idle_timeout_from) = state.idle_timeout_at(&upstream.config, Instant::now());
     let (opened, reused) = (state.total(|w| &w.opened_total), state.total(|w| &w.reused_total));
     let discards = |worker: &EndpointCounters, r: &DiscardReason| worker.discards.get(r.index());
@@ -225,9 +266,9 @@ fn endpoint(upstream: &UpstreamState, index: usize, state: &EndpointState, view:
         .map(|r| (r.label(), state.workers.iter().map(|worker| discards(worker, r)).sum()));
     Endpoint {
         address: state.address.to_string(),
-        weight: state.weight,
-        health: if upstream.health.is_up(index) { "up" } else { "down" }.to_owned(),
-        admin: "enabled".to_owned(),
+        weight: written.map_or(0, |written| written.weight),
+        health: if state.is_up() { "up" } else { "down" }.to_owned(),
+        admin: if leaving { "draining" } else { "enabled" }.to_owned(),
         connections: Connections {
             idle: state.gauge(|w| &w.idle),
             leased: state.gauge(|w| &w.leased),
@@ -253,7 +294,7 @@ fn endpoint(upstream: &UpstreamState, index: usize, state: &EndpointState, view:
             caused_total: state.total(|w| &w.time_wait_caused_total),
             avoided_total: state.total(|w| &w.time_wait_avoided_total),
         },
-        ports: Some(state.sources.iter().map(|source| ports(&source.figures(Instant::now()))).collect()),
+        ports: Some(state.sources().iter().map(|source| ports(&source.figures(Instant::now()))).collect()),
     }
 }
 

@@ -38,10 +38,10 @@ impl Pool {
     /// A connection that was never used says nothing: how long a server waits for a first request is
     /// another of its settings.
     fn closed_idle(&self, life: &Life, age: Duration, now: Instant) {
-        let is_learning = self.upstream.pool.idle_timeout.is_none() && life.uses > 0;
+        let is_learning = self.config().pool.idle_timeout.is_none() && life.uses > 0;
         if is_learning && self.endpoint.closed_idle(age, now) {
             tracing::debug!(
-                upstream = %self.upstream.name, endpoint = %self.endpoint.address, ?age,
+                upstream = %self.config().name, endpoint = %self.endpoint.address, ?age,
                 "the endpoint closes idle connections: they are closed before it does"
             );
             // What their keepers wait for may have to end sooner.

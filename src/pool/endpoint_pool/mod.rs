@@ -3,6 +3,7 @@
 mod idle_age;
 mod listed;
 mod reaped;
+mod reload;
 mod siblings;
 mod ticket;
 
@@ -25,9 +26,9 @@ use crate::reason::DiscardReason;
 use crate::registry::EndpointState;
 use crate::source::lease::PortLease;
 use crate::source::level::Level;
-use crate::timer::Timer;
+use crate::timer::{Timer, Timers};
 use crate::upstream::connect::ConnectError;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -41,7 +42,8 @@ pub type Delivery = Result<Connection, ConnectError>;
 #[derive(Debug)]
 pub struct Pool {
     endpoint: Arc<EndpointState>,
-    upstream: Arc<model::Upstream>,
+    /// The upstream's configuration now.
+    upstream: RefCell<Arc<model::Upstream>>,
     handover: Arc<Handover>,
     budget: Arc<Budget>,
     worker: usize,
@@ -50,7 +52,8 @@ pub struct Pool {
     waiters: RefCell<Waiters<Delivery>>,
     /// Dials and questions to siblings under way: each will serve one waiter.
     coming: Cell<usize>,
-    closed: Cell<bool>,
+    standing: Cell<Standing>,
+    has_keeper: Cell<bool>,
     /// The last question to a sibling found nothing: dial rather than ask again.
     asked_in_vain: Cell<bool>,
     last_dial_failed: Cell<bool>,
@@ -58,11 +61,23 @@ pub struct Pool {
     turn: Cell<usize>,
     /// Whether this worker keeps more than its share of `max_idle`.
     over_share: Cell<bool>,
+    timers: Rc<Timers>,
     /// What wakes the keeper, and when.
     alarm: Timer,
     alarm_at: Cell<Option<Instant>>,
     /// When to forget some of what was learned, next.
     forget_at: Cell<Option<Instant>>,
+}
+
+/// Whether the pool keeps connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// It does, until [`Pool::shut`].
+    Open,
+    /// It closes whatever becomes idle. [`Pool::reopen`] and [`Pool::dismiss`] lead out of it.
+    Shut,
+    /// So it does, and its keeper is gone.
+    Dismissed,
 }
 
 /// How long a connection that was kept warm may be in use before another is warmed in its place.
@@ -73,27 +88,30 @@ impl Pool {
     pub fn new(
         endpoint: Arc<EndpointState>,
         upstream: Arc<model::Upstream>,
-        handover: Arc<Handover>,
         budget: Arc<Budget>,
         worker: usize,
-        alarm: Timer,
+        timers: Rc<Timers>,
     ) -> Self {
+        let handover = Arc::clone(&endpoint.handover);
+        handover.open(worker);
         Self {
             watches: WatchQueue::new(Arc::clone(&handover), worker),
             endpoint,
-            upstream,
+            upstream: RefCell::new(upstream),
             handover,
             budget,
             worker,
             idle: RefCell::default(),
             waiters: RefCell::default(),
             coming: Cell::new(0),
-            closed: Cell::new(false),
+            standing: Cell::new(Standing::Open),
+            has_keeper: Cell::new(false),
             asked_in_vain: Cell::new(false),
             last_dial_failed: Cell::new(false),
             turn: Cell::new(worker),
             over_share: Cell::new(false),
-            alarm,
+            alarm: timers.timer(),
+            timers,
             alarm_at: Cell::new(None),
             forget_at: Cell::new(None),
         }
@@ -104,9 +122,19 @@ impl Pool {
         &self.endpoint
     }
 
-    /// The configuration of the upstream.
-    pub fn config(&self) -> &Arc<model::Upstream> {
-        &self.upstream
+    /// The configuration of the upstream, as it is now.
+    pub fn config(&self) -> Ref<'_, Arc<model::Upstream>> {
+        self.upstream.borrow()
+    }
+
+    /// The timers of its worker.
+    pub fn timers(&self) -> &Rc<Timers> {
+        &self.timers
+    }
+
+    /// Whether it had no keeper until now; from now on it has.
+    pub fn wants_keeper(&self) -> bool {
+        !self.has_keeper.replace(true)
     }
 
     /// This worker's counters for the endpoint.
@@ -141,7 +169,7 @@ impl Pool {
     /// Takes back a connection, counted as idle, whose exchange ended cleanly: for whoever waits,
     /// else for the idle list.
     pub fn take_back(self: &Rc<Self>, connection: Connection, now: Instant) {
-        match connection.retired(now, self.upstream.pool.max_requests) {
+        match connection.retired(now, self.max_requests()) {
             Some(reason) => self.drop_idle(connection, reason),
             None => self.place(connection, now),
         }
@@ -149,7 +177,8 @@ impl Pool {
 
     /// Closes a connection that no gauge counts any more.
     pub fn close(&self, connection: Connection, ending: Ending) {
-        connection.close(ending, self.upstream.socket.close, self.counters());
+        let close = self.config().socket.close;
+        connection.close(ending, close, self.counters());
     }
 
     /// Joins the queue for a connection.
@@ -181,7 +210,7 @@ impl Pool {
     /// # Errors
     /// When there is none.
     pub fn begin_dial(&self, most: Level, now: Instant) -> Result<OpenSlot, NoSlot> {
-        let max = self.upstream.pool.max_connections;
+        let max = self.config().pool.max_connections;
         let port = || self.take_port(most, now);
         let slot = OpenSlot::take(&self.endpoint, &self.budget, &self.handover, max, port)?;
         self.coming.set(self.coming.get() + 1);
@@ -192,7 +221,7 @@ impl Pool {
     fn take_port(&self, most: Level, now: Instant) -> Result<PortLease, Level> {
         let turn = self.turn.get();
         self.turn.set(turn.wrapping_add(1));
-        PortLease::take(&self.endpoint.sources, turn, most, now)
+        PortLease::take(&self.endpoint.sources(), turn, most, now)
     }
 
     /// A dial ended: the connection goes to whoever waits, or is kept; an error goes to a waiter
@@ -248,7 +277,7 @@ impl Pool {
             let oldest = self.idle.borrow_mut().pop_oldest();
             self.note_share();
             if let Some(connection) = oldest {
-                let retired = connection.retired(now, self.upstream.pool.max_requests);
+                let retired = connection.retired(now, self.max_requests());
                 self.drop_idle(connection, retired.unwrap_or(DiscardReason::IdleTimeout));
             }
         }
@@ -256,11 +285,11 @@ impl Pool {
 
     /// How many connections are wanted to keep `min_idle` warm in this worker.
     pub fn cold(&self) -> usize {
-        let (workers, min) = (self.endpoint.workers.len(), self.upstream.pool.min_idle);
+        let (workers, min) = (self.sharers(), self.config().pool.min_idle);
         let share = min / workers + usize::from(self.worker < min % workers);
-        match self.closed.get() {
-            true => 0,
-            false => share.saturating_sub(self.idle.borrow().len() + self.coming.get()),
+        match self.standing.get() {
+            Standing::Shut | Standing::Dismissed => 0,
+            Standing::Open => share.saturating_sub(self.idle.borrow().len() + self.coming.get()),
         }
     }
 
@@ -279,7 +308,9 @@ impl Pool {
 
     /// Closes everything idle, now and from now on.
     pub fn shut(&self) {
-        self.closed.set(true);
+        if self.standing.get() == Standing::Open {
+            self.standing.set(Standing::Shut);
+        }
         while let Some(connection) = self.pop_idle() {
             self.drop_idle(connection, DiscardReason::Drain);
         }
@@ -287,12 +318,16 @@ impl Pool {
 
     /// How long an idle connection is kept.
     pub fn idle_timeout(&self) -> Duration {
-        self.endpoint.idle_timeout(&self.upstream).0
+        self.endpoint.idle_timeout(&self.config()).0
+    }
+
+    fn max_requests(&self) -> u64 {
+        self.config().pool.max_requests
     }
 
     fn take_idle(&self, now: Instant) -> Option<Connection> {
         while let Some(connection) = self.pop_idle() {
-            let mut reason = connection.retired(now, self.upstream.pool.max_requests);
+            let mut reason = connection.retired(now, self.max_requests());
             if reason.is_none() && connection.was_disturbed() {
                 reason = match connection.watch_idle(usize::MAX) {
                     Quiet::Yes => None,
@@ -315,7 +350,7 @@ impl Pool {
     }
 
     fn connection(&self, stream: TcpStream, life: Life) -> Connection {
-        let identity = Identity::new(&self.upstream, &self.endpoint, &stream, &life);
+        let identity = Identity::new(&self.config(), &self.endpoint, &stream, &life);
         Connection::new(stream, life, identity, &self.watches)
     }
 
@@ -347,9 +382,10 @@ impl Pool {
         }
         if let Some(sibling) = self.starved_sibling() {
             if let Some(detached) = self.detach(connection) {
-                self.handover.send(sibling, Message::Gift(detached));
+                // One whose worker has just ended is closed.
+                let _ = self.handover.send(sibling, Message::Gift(detached));
             }
-        } else if self.closed.get() {
+        } else if self.standing.get() != Standing::Open {
             self.drop_idle(connection, DiscardReason::Drain);
         } else if self.has_room() {
             self.keep(connection);

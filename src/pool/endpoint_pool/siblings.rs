@@ -24,7 +24,9 @@ impl Pool {
     /// Asks a sibling for an idle connection; the answer comes to the desk.
     pub fn ask(&self, sibling: usize) {
         self.coming.set(self.coming.get() + 1);
-        self.handover.send(sibling, Message::Ask { from: self.worker });
+        if self.handover.send(sibling, Message::Ask { from: self.worker }).is_err() {
+            self.coming.set(self.coming.get() - 1);
+        }
     }
 
     /// Whether a connection to the endpoint may come back to a pool, in any worker: one that carries an
@@ -35,7 +37,7 @@ impl Pool {
     }
 
     pub(super) fn starved_sibling(&self) -> Option<usize> {
-        let is_free = self.upstream.pool.max_connections == 0 && self.budget.has_room();
+        let is_free = self.config().pool.max_connections == 0 && self.budget.has_room();
         if is_free && !self.endpoint.is_short_of_ports() {
             return None;
         }
@@ -47,7 +49,9 @@ impl Pool {
         match message {
             Message::Ask { from } => {
                 let spare = self.take_idle(now).and_then(|connection| self.detach(connection));
-                self.handover.send(from, Message::Answer(spare));
+                if let Err(Message::Answer(Some(spare))) = self.handover.send(from, Message::Answer(spare)) {
+                    self.adopt(spare, now);
+                }
             }
             Message::Answer(answer) => {
                 self.coming.set(self.coming.get() - 1);
@@ -82,11 +86,11 @@ impl Pool {
     pub(super) fn has_room(&self) -> bool {
         let within_share = self.idle.borrow().len() < self.share();
         (within_share && self.endpoint.over_share.load(Relaxed) == 0)
-            || self.endpoint.gauge(|w| &w.idle) <= self.upstream.pool.max_idle as u64
+            || self.endpoint.gauge(|w| &w.idle) <= self.config().pool.max_idle as u64
     }
 
     fn share(&self) -> usize {
-        self.upstream.pool.max_idle / self.endpoint.workers.len()
+        self.config().pool.max_idle / self.sharers()
     }
 
     /// Tells the others when this worker begins or ceases to keep more than its share.

@@ -4,7 +4,6 @@ use super::{PAGE, Worker};
 use crate::command::{Held, Link};
 use crate::pool::{Identity, Pool};
 use crate::session::Entry;
-use crate::upstream::group::Group;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -15,19 +14,15 @@ struct Unheard;
 /// Sends all of it. Idle connections come before the sessions and after them once more: in the meantime
 /// some were leased and others given back, and only those that were in use all the time would be with
 /// the sessions alone.
-pub(super) async fn list(worker: &Worker, groups: &[Rc<Group>], answer: &Sender<Vec<Held>>) {
+pub(super) async fn list(worker: &Worker, answer: &Sender<Vec<Held>>) {
     // Whoever asked may have given up, and then nothing more is listed.
-    let _ = everything(worker, groups, answer).await;
+    let _ = everything(worker, answer).await;
 }
 
-async fn everything(
-    worker: &Worker,
-    groups: &[Rc<Group>],
-    answer: &Sender<Vec<Held>>,
-) -> Result<(), Unheard> {
-    idle(groups, answer).await?;
+async fn everything(worker: &Worker, answer: &Sender<Vec<Held>>) -> Result<(), Unheard> {
+    idle(&worker.stage.pools(), answer).await?;
     sessions(worker, answer).await?;
-    idle(groups, answer).await?;
+    idle(&worker.stage.pools(), answer).await?;
     answer.send(Vec::new()).map_err(|_| Unheard)
 }
 
@@ -41,10 +36,10 @@ async fn sessions(worker: &Worker, answer: &Sender<Vec<Held>>) -> Result<(), Unh
     Ok(())
 }
 
-async fn idle(groups: &[Rc<Group>], answer: &Sender<Vec<Held>>) -> Result<(), Unheard> {
+async fn idle(pools: &[Rc<Pool>], answer: &Sender<Vec<Held>>) -> Result<(), Unheard> {
     // Most pools have a few connections: those of several make a page.
     let mut held = Vec::new();
-    for pool in groups.iter().flat_map(|group| group.pools()) {
+    for pool in pools {
         idle_of(pool, &mut held, answer).await?;
     }
     tell(answer, held).await

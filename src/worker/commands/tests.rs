@@ -5,26 +5,26 @@ mod listing;
 
 use super::*;
 use crate::addr::ClientAddr;
-use crate::command;
+use crate::command::{self, Crew};
 use crate::forward::dispatch;
-use crate::listener::accept::Inlet;
+use crate::listener::inlet::{Door, Inlet};
 use crate::observe::census::Taker;
 use crate::observe::fixture::{self, Log};
 use crate::pool::Lease;
 use crate::pool::connection::Life;
-use crate::pool::handover::Handover;
 use crate::reason::DiscardReason;
 use crate::registry::{EndpointState, ListenerState, Registry};
 use crate::session::{Phase, Session};
 use crate::source::level::Level;
 use crate::sys::sock_diag::{Filter, TcpState, TcpStates, sockets};
 use crate::timer::Timer;
-use crate::upstream::group::Shared;
+use crate::upstream::group::Group;
 use std::future::pending;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use tokio::task::{LocalSet, spawn_local};
+use tokio_util::sync::CancellationToken;
 
 const S: fn(u64) -> Duration = Duration::from_secs;
 
@@ -64,13 +64,12 @@ impl Scene {
         let log = Log::default();
         let logging = tracing::subscriber::set_default(log.subscriber());
         let start = Instant::now();
-        let worker = Rc::new(Worker::new(0, Arc::clone(&registry), None, start));
+        let worker = Rc::new(Worker::new(0, Arc::clone(&registry), None, CancellationToken::new(), start));
         let state = Arc::clone(&registry.running().upstreams[0]);
-        let handovers = state.endpoints.iter().map(|_| Arc::new(Handover::new(2))).collect();
-        let group = worker.group(Arc::new(Shared { state, handovers }));
+        let group = worker.play(state);
         let (sender, commands) = command::channel();
-        spawn_local(serve(Rc::clone(&worker), vec![Rc::clone(&group)], commands));
-        let taker = Some(Taker::new(registry, vec![sender]));
+        spawn_local(serve(Rc::clone(&worker), commands));
+        let taker = Some(Taker::new(registry, Crew::new(vec![(0, sender)])));
         Self { worker, group, listening, origin, taker, start, log, _logging: logging }
     }
 
@@ -96,7 +95,7 @@ impl Scene {
 
     /// A connection to the endpoint in the pool, which nobody looks after; and the endpoint's side.
     fn pooled(&self) -> TcpStream {
-        let (pool, _) = self.group.pool(0);
+        let pool = self.group.pool(0);
         let slot = pool.begin_dial(Level::Refuse, self.start).unwrap();
         let stream = TcpStream::connect(self.origin.local_addr().unwrap()).unwrap();
         stream.set_nonblocking(true).unwrap();
@@ -107,7 +106,7 @@ impl Scene {
 
     fn lease(&self) -> (Lease, TcpStream) {
         let endpoint = self.pooled();
-        (self.group.pool(0).0.check_out(Instant::now()).unwrap(), endpoint)
+        (self.group.pool(0).check_out(Instant::now()).unwrap(), endpoint)
     }
 
     /// A census so many seconds after the start, while the worker runs.
@@ -356,7 +355,7 @@ fn dispatch(scene: &Scene, listener: usize) -> (TcpStream, Rc<Entry>) {
     let entry = Rc::clone(session.entry());
     accepted.set_nonblocking(true).unwrap();
     let stream = tokio::net::TcpStream::from_std(accepted).unwrap();
-    let inlet = Rc::new(Inlet { state, group: Rc::clone(&scene.group) });
+    let inlet = Inlet::new(&Rc::<Door>::default(), state, Rc::clone(&scene.group));
     dispatch::dispatch(&scene.worker, &inlet, stream, session);
     (client, entry)
 }

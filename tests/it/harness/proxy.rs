@@ -1,14 +1,18 @@
 //! A proxy in this process, which must have let go of everything when its test is over.
 
 use super::{AT_ONCE, Client, DEADLINE, eventually, kernel, panics, within};
-use millpond::config::load::parse_str;
+use millpond::admin::{ReloadError, Reloaded};
+use millpond::config::load::{fingerprint, load};
 use millpond::reason::{CloseReason, DiscardReason, RejectReason};
 use millpond::registry::{EndpointState, ListenerState, Registry, UpstreamState};
 use millpond::supervisor::Supervisor;
+use std::fs;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
+use tempfile::TempDir;
 
 /// A configuration to be: one listener, one upstream.
 #[derive(Clone, Debug)]
@@ -84,14 +88,47 @@ impl Setup {
 #[derive(Debug)]
 pub(crate) struct Proxy {
     supervisor: Supervisor,
+    directory: TempDir,
 }
 
 impl Proxy {
     /// Starts it from a configuration text.
     #[track_caller]
     pub(crate) fn start(text: &str) -> Self {
-        let loaded = parse_str("test.toml", text).unwrap_or_else(|problems| panic!("{problems}\n{text}"));
-        Self { supervisor: Supervisor::start(loaded.config).unwrap_or_else(|error| panic!("{error}")) }
+        Self::start_with(text, |_| {})
+    }
+
+    /// The same after something was done in the directory of its configuration file.
+    #[track_caller]
+    pub(crate) fn start_with(text: &str, first: impl FnOnce(&Path)) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("test.toml");
+        fs::write(&file, text).unwrap();
+        first(directory.path());
+        let fingerprint = fingerprint(&file);
+        let loaded = load(&file, &|_| None).unwrap_or_else(|problems| panic!("{problems}\n{text}"));
+        let started = Supervisor::start_from(loaded.config, Some((file, fingerprint)));
+        Self { supervisor: started.unwrap_or_else(|error| panic!("{error}")), directory }
+    }
+
+    /// Its configuration file.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.directory.path().join("test.toml")
+    }
+
+    /// Writes another configuration and reloads it.
+    pub(crate) fn try_reload(&self, text: &str) -> Result<Reloaded, ReloadError> {
+        fs::write(self.file(), text).unwrap();
+        self.supervisor.reloader().reload()
+    }
+
+    /// The same, which succeeds.
+    #[track_caller]
+    pub(crate) fn reload(&self, setup: &Setup) -> Reloaded {
+        let text = setup.text();
+        let done = self.try_reload(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        assert_eq!(done.notes, [""; 0]);
+        done
     }
 
     /// An HTTP proxy with defaults and one worker.
@@ -234,7 +271,7 @@ impl Proxy {
             };
             !sockets.iter().any(|socket| is_ours(socket.local, socket.remote))
         });
-        let closes = running.listeners.iter().flat_map(|listener| &listener.workers);
+        let closes = running.listeners.iter().flat_map(|listener| &*listener.workers);
         let discards = running.endpoints().flat_map(|endpoint| &endpoint.workers);
         let reaped = [
             registry.close_wait.reaped_total(),

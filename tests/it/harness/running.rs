@@ -3,13 +3,17 @@
 use super::{AT_ONCE, DEADLINE, STEP, Setup, eventually, kernel, within};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Write};
+use std::fs;
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Instant;
-use tempfile::NamedTempFile;
+use tempfile::TempDir;
+
+const FILE: &str = "millpond.toml";
 
 /// The program, in an environment that says nothing to it but where its admin server may listen.
 pub(crate) fn millpond() -> Command {
@@ -47,6 +51,8 @@ fn quiet(mut command: Command) -> Command {
 pub(crate) struct Running {
     child: Child,
     log: Arc<Mutex<Vec<Value>>>,
+    /// With its configuration file, where it has one.
+    directory: TempDir,
 }
 
 impl Running {
@@ -70,7 +76,12 @@ impl Running {
 
     /// A command that begins to serve.
     #[track_caller]
-    pub(crate) fn of(mut command: Command) -> Self {
+    pub(crate) fn of(command: Command) -> Self {
+        Self::within(command, tempfile::tempdir().unwrap())
+    }
+
+    #[track_caller]
+    fn within(mut command: Command, directory: TempDir) -> Self {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
         let (lines, stderr) = (Arc::clone(&log), child.stderr.take().unwrap());
@@ -80,17 +91,43 @@ impl Running {
                 lines.lock().unwrap().push(entry);
             }
         });
-        let mut running = Self { child, log };
+        let mut running = Self { child, log, directory };
         eventually("it serves", || running.serves() || !running.is_running());
         assert!(running.serves(), "{:?}", running.log);
         running
     }
 
     fn with_config(mut command: Command, setup: &Setup) -> Self {
-        let mut config = NamedTempFile::new().unwrap();
-        config.write_all(setup.text().as_bytes()).unwrap();
-        command.args(["run", "-c"]).arg(config.path());
-        Self::of(command)
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join(FILE);
+        fs::write(&file, setup.text()).unwrap();
+        command.args(["run", "-c"]).arg(file);
+        Self::within(command, directory)
+    }
+
+    /// Its configuration file.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.directory.path().join(FILE)
+    }
+
+    /// Writes another configuration.
+    pub(crate) fn write(&self, text: &str) {
+        fs::write(self.file(), text).unwrap();
+    }
+
+    /// Writes another configuration and has it reloaded.
+    #[track_caller]
+    pub(crate) fn reload(&self, text: &str) {
+        self.write(text);
+        let output = self.command("reload", &[]);
+        assert!(output.status.success(), "{output:?}");
+    }
+
+    /// Whether a message of the log begins so.
+    pub(crate) fn log_holds(&self, begin: &str) -> bool {
+        let log = self.log.lock().unwrap();
+        let mut messages = log.iter().filter_map(|entry| entry["fields"]["message"].as_str());
+        messages.any(|message| message.starts_with(begin))
     }
 
     /// The fields of the first log entry with this message.
@@ -118,8 +155,13 @@ impl Running {
 
     /// What `millpond stats` says of it with these arguments.
     pub(crate) fn stats(&self, arguments: &[&str]) -> Output {
+        self.command("stats", arguments)
+    }
+
+    /// What this command of `millpond` says to it.
+    pub(crate) fn command(&self, name: &str, arguments: &[&str]) -> Output {
         let mut command = millpond();
-        command.args(["stats", "--admin", &self.admin().to_string()]).args(arguments);
+        command.args([name, "--admin", &self.admin().to_string()]).args(arguments);
         command.output().unwrap()
     }
 

@@ -43,7 +43,7 @@ fn waiting(origin: SocketAddr) -> usize {
 
 /// How often the kernel had no port (EADDRNOTAVAIL).
 fn unavailable(proxy: &Proxy) -> u64 {
-    proxy.endpoint(0).sources.iter().map(|source| source.unavailable_total()).sum()
+    proxy.endpoint(0).sources().iter().map(|source| source.unavailable_total()).sum()
 }
 
 fn thousands_of_requests_need_a_few_ports() {

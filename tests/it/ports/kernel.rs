@@ -64,7 +64,7 @@ fn another_source_is_tried() {
     let _taken = take_all(&from, &proxy);
     assert_eq!(asking(&proxy, GET).response().text(), "ok");
     assert_eq!((proxy.opened(), figures(&proxy, 1).used), (1, 1));
-    assert_eq!(proxy.endpoint(0).sources[0].unavailable_total(), 1, "the first has its turn first");
+    assert_eq!(proxy.endpoint(0).sources()[0].unavailable_total(), 1, "the first has its turn first");
     assert_eq!(proxy.endpoint(0).total(|w| &w.local_errors_total), 0);
 }
 

@@ -114,7 +114,7 @@ fn origin(gate: &Gate) -> Origin {
 
 /// What is known of the ports of one source to the first endpoint.
 fn figures(proxy: &Proxy, source: usize) -> Figures {
-    proxy.endpoint(0).sources[source].figures(Instant::now())
+    proxy.endpoint(0).sources()[source].figures(Instant::now())
 }
 
 fn level(proxy: &Proxy) -> Level {
@@ -123,7 +123,7 @@ fn level(proxy: &Proxy) -> Level {
 
 /// How often the kernel had no port for the first endpoint.
 fn unavailable(proxy: &Proxy) -> u64 {
-    proxy.endpoint(0).sources.iter().map(|source| source.unavailable_total()).sum()
+    proxy.endpoint(0).sources().iter().map(|source| source.unavailable_total()).sum()
 }
 
 /// TCP sessions of a listener, each with its connection to the endpoint.
@@ -149,5 +149,5 @@ fn all_come_back(proxy: &Proxy) {
         let figures = figures(proxy, source);
         figures.used + figures.time_wait == 0
     };
-    eventually("all ports are free", || (0..proxy.endpoint(0).sources.len()).all(is_free));
+    eventually("all ports are free", || (0..proxy.endpoint(0).sources().len()).all(is_free));
 }

@@ -158,10 +158,9 @@ pool.max_connections = 30
 fn every_key_of_the_process_reaches_the_model() {
     let Loaded { config, warnings, .. } = loaded(EVERY_KEY);
     assert_eq!(warnings, []);
-    assert_eq!(
-        config.runtime,
-        Runtime { workers: 3, shutdown_timeout: Duration::ZERO, census_interval: Duration::from_millis(500) }
-    );
+    let census_interval = Duration::from_millis(500);
+    let runtime = Runtime { workers: 3, shutdown_timeout: Duration::ZERO, census_interval, watch: false };
+    assert_eq!(config.runtime, runtime);
     assert_eq!(config.admin.listen, AdminListen::Unix("/run/millpond.sock".into()));
     assert_eq!(config.admin.token_file, Some("/run/token".into()));
     assert_eq!(

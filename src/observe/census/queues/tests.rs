@@ -24,7 +24,7 @@ impl Scene {
         let mut config = fixture::config();
         Arc::make_mut(&mut config.listeners[1]).bind = vec![listener.local_addr().unwrap()];
         let running = fixture::registry_of(&config).running();
-        running.listeners[2].queues.belongs(sockopt::inode(&listener).unwrap(), 1);
+        running.listeners[2].queues.belong([(sockopt::inode(&listener).unwrap(), Some(1))]);
         let places = Places::of(&running);
         Self { listener, running, places, queues: Queues::default(), start: Instant::now() }
     }

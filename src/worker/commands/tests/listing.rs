@@ -28,7 +28,7 @@ fn many_sessions_come_in_pages_between_which_others_have_their_turn() {
         };
         let sessions: Vec<Session> = (0..SESSIONS).map(open).collect();
         let (answer, told) = channel();
-        let listing = list::list(&scene.worker, &[], &answer);
+        let listing = list::list(&scene.worker, &answer);
         let turns = std::cell::Cell::new(0);
         let others = async {
             loop {
@@ -66,7 +66,7 @@ fn idle_connections_are_told_before_the_sessions_and_after_them() {
         session.enter_with(Phase::Exchange, lease.identity());
         let idle = [scene.pooled(), scene.pooled()];
         let (answer, told) = channel();
-        list::list(&scene.worker, &[Rc::clone(&scene.group)], &answer).await;
+        list::list(&scene.worker, &answer).await;
         let pages = pages(&told);
         let mut locals: Vec<SocketAddr> = links(&pages).map(|link| link.local).collect();
         locals.sort_unstable();
@@ -93,6 +93,6 @@ fn nobody_is_told_for_nothing() {
         let _connections = [scene.pooled(), scene.pooled()];
         let (answer, told) = channel();
         drop(told);
-        list::list(&scene.worker, &[Rc::clone(&scene.group)], &answer).await;
+        list::list(&scene.worker, &answer).await;
     });
 }

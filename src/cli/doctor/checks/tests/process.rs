@@ -32,7 +32,7 @@ fn access_log(alter: impl FnOnce(&mut Place)) -> Option<Place> {
 }
 
 pub(super) const CASES: &[Case] = &[
-    good("RLIMIT_NOFILE", DEFAULTS, |_| {}, "1,024 soft, 20,000 hard Room for 9,962 clients"),
+    good("RLIMIT_NOFILE", DEFAULTS, |_| {}, "1,024 soft, 20,000 hard Room for 9,961 clients"),
     warn(
         "RLIMIT_NOFILE",
         DEFAULTS,
@@ -40,54 +40,54 @@ pub(super) const CASES: &[Case] = &[
         "A single accept queue holds 4,096",
         &["LimitNOFILE=65536"],
     ),
-    // 75 for itself, and 4,096 clients with their connections.
-    good("RLIMIT_NOFILE", DEFAULTS, |h| h.nofile = Ok((8267, 8267)), "Room for 4,096 clients"),
+    // 77 for itself, and 4,096 clients with their connections.
+    good("RLIMIT_NOFILE", DEFAULTS, |h| h.nofile = Ok((8269, 8269)), "Room for 4,096 clients"),
     warn(
         "RLIMIT_NOFILE",
         DEFAULTS,
         |h| {
-            h.nofile = Ok((8267, 8267));
+            h.nofile = Ok((8269, 8269));
             h.set("net.core.somaxconn", "32768");
         },
         "holds 32,768",
         &["LimitNOFILE=131072"],
     ),
-    // 75 for itself, 256 idle connections.
-    warn("RLIMIT_NOFILE", DEFAULTS, |h| h.nofile = Ok((331, 331)), "Room for 128", &["LimitNOFILE=65536"]),
+    // 77 for itself, 256 idle connections.
+    warn("RLIMIT_NOFILE", DEFAULTS, |h| h.nofile = Ok((333, 333)), "Room for 128", &["LimitNOFILE=65536"]),
     critical(
         "RLIMIT_NOFILE",
         DEFAULTS,
-        |h| h.nofile = Ok((330, 330)),
+        |h| h.nofile = Ok((332, 332)),
         "Full pools alone are 256",
         &["ulimit -n 65536"],
     ),
-    // 75 for itself, 5,000 clients, 5,000 connections that serve them, 100 idle ones.
-    good("RLIMIT_NOFILE", LIMITED, |h| h.nofile = Ok((10_175, 10_175)), "10,100 sockets fit"),
+    // 77 for itself, 5,000 clients, 5,000 connections that serve them, 100 idle ones.
+    good("RLIMIT_NOFILE", LIMITED, |h| h.nofile = Ok((10_177, 10_177)), "10,100 sockets fit"),
     warn(
         "RLIMIT_NOFILE",
         LIMITED,
-        |h| h.nofile = Ok((10_174, 10_174)),
+        |h| h.nofile = Ok((10_176, 10_176)),
         "take 10,100",
         &["LimitNOFILE=65536"],
     ),
     critical(
         "RLIMIT_NOFILE",
         LIMITED,
-        |h| h.nofile = Ok((10_074, 10_074)),
+        |h| h.nofile = Ok((10_076, 10_076)),
         "take 10,100",
         &["LimitNOFILE=65536"],
     ),
-    good("fs.nr_open", DEFAULTS, |_| {}, "needs 331 for its pools"),
+    good("fs.nr_open", DEFAULTS, |_| {}, "needs 333 for its pools"),
     critical(
         "fs.nr_open",
         ["", "limit.connections = 1000000", ""],
         |_| {},
-        "needs 2,000,331",
+        "needs 2,000,333",
         &["sysctl -w fs.nr_open=2097152"],
     ),
-    good("fs.nr_open", DEFAULTS, |h| h.set("fs.nr_open", "331"), "needs 331"),
+    good("fs.nr_open", DEFAULTS, |h| h.set("fs.nr_open", "333"), "needs 333"),
     good("fs.file-max", DEFAULTS, |h| h.set("fs.file-max", "21481"), "room for what millpond may open"),
-    good("fs.file-max", LIMITED, |h| h.set("fs.file-max", "11656"), "1,481 files are open"),
+    good("fs.file-max", LIMITED, |h| h.set("fs.file-max", "11658"), "1,481 files are open"),
     good("fs.file-max", DEFAULTS, |_| {}, "unlimited 1,481 files are open"),
     warn(
         "fs.file-max",
@@ -99,8 +99,8 @@ pub(super) const CASES: &[Case] = &[
     critical(
         "fs.file-max",
         LIMITED,
-        |h| h.set("fs.file-max", "11655"),
-        "10,174 more are too few: 10,175 are needed",
+        |h| h.set("fs.file-max", "11657"),
+        "10,176 more are too few: 10,177 are needed",
         &["sysctl -w fs.file-max=16384"],
     ),
     good("fs.pipe-max-size", DEFAULTS, |h| h.set("fs.pipe-max-size", "524288"), "512 KiB"),
@@ -151,7 +151,7 @@ pub(super) const CASES: &[Case] = &[
         "net.netfilter.nf_conntrack_max",
         DEFAULTS,
         |_| {},
-        "Room for the 19,925 connections that RLIMIT_NOFILE",
+        "Room for the 19,923 connections that RLIMIT_NOFILE",
     ),
     good(
         "net.netfilter.nf_conntrack_max",

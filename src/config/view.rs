@@ -1,7 +1,7 @@
-//! `GET /config`: the running configuration as JSON, with the keys and the spelling of the file, so
-//! that it can be compared with it. Every default is filled in.
+//! A configuration as JSON, with the keys and the spelling of the file, so that it can be compared with
+//! it, or with another. Every default is filled in.
 
-use crate::config::model::{
+use super::model::{
     AccessLog, AdminListen, Backlog, Balance, ClientFin, Config, HashKey, Linger, Listener, LogFormat,
     Protocol, TcpKeepalive, Upstream, UpstreamClose,
 };
@@ -10,12 +10,13 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// The whole configuration.
-pub(super) fn json(config: &Config) -> Value {
+pub fn json(config: &Config) -> Value {
     json!({
         "runtime": {
             "workers": config.runtime.workers,
             "shutdown_timeout": duration(config.runtime.shutdown_timeout),
             "census_interval": duration(config.runtime.census_interval),
+            "watch": config.runtime.watch,
         },
         "admin": {
             "listen": match &config.admin.listen {
@@ -112,7 +113,7 @@ fn upstream(upstream: &Upstream) -> Value {
     if let Some(key) = hash_key {
         set("hash_key", json!(key));
     }
-    let endpoint = |e: &crate::config::model::Endpoint| json!({"address": e.address, "weight": e.weight});
+    let endpoint = |e: &super::model::Endpoint| json!({"address": e.address, "weight": e.weight});
     set("endpoints", upstream.endpoints.iter().map(endpoint).collect());
     set("pool", pool(upstream));
     set("source", source(upstream));
