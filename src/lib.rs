@@ -17,6 +17,11 @@
 //! from are all workers' together: their ledger ([`source::ports`]) is locked at a dial and at a close, never
 //! for a request on a connection that is there.
 //!
+//! What runs is one [`registry::Running`], which a reload replaces as a whole: listeners, upstreams and
+//! the configuration that they come from. Its parts that are kept are in both, and what a reload removes stays in
+//! it until it is over. A worker is given it as a [`command`]; sessions go on with what they began with and take
+//! what is new at their next request ([`listener::inlet`]).
+//!
 //! Beside the workers, a control thread serves the [`admin`] server, takes snapshots of the counters
 //! for its streams and its history, and ends a drain that takes too long; a thread asks the kernel every
 //! few seconds what it has of our sockets ([`observe::census`]); and a thread writes the access log, where
@@ -70,12 +75,13 @@
 //! | [`observe`] | the JSON of `/stats` and `/connections`, the log, the access log; the census and the reaper |
 //! | [`listener`], [`worker`], [`forward`] | accepting, one thread's belongings, and carrying traffic |
 //! | [`admin`] | the admin server, which reads the registry and gives commands |
-//! | [`supervisor`] | start everything or nothing; drain; end |
+//! | [`supervisor`] | start everything or nothing; reload, drain, end |
 //! | [`cli`] | the commands; the only place that prints |
 //!
 //! What decides is kept apart from what does I/O: [`http1`], [`upstream::balance`],
-//! [`upstream::health`], [`upstream::idle_learning`], [`pool::idle`], [`pool::waiters`], [`close::policy`],
-//! [`source::ports`], [`observe::places`], [`observe::budget`], [`observe::reaper`], [`forward::half_close`], [`forward::blocked`] and [`timer::wheel`]
+//! [`upstream::health`], [`upstream::idle_learning`], [`config::diff`], [`pool::idle`], [`pool::waiters`],
+//! [`close::policy`], [`source::ports`], [`observe::places`], [`observe::budget`], [`observe::reaper`],
+//! [`forward::half_close`], [`forward::blocked`] and [`timer::wheel`]
 //! read no clock, hold no socket and draw no random number. Time and seeds are their arguments, so that tests
 //! need neither to wait nor to hope.
 //!
@@ -97,8 +103,10 @@
 //! 6. Every close, refusal, discard and retry is counted, under a label of [`reason`] where it has
 //!    one.
 //! 7. Nothing grows without bound: heads, buffers, queues, tables and labels have limits.
-//! 8. The control side never touches a session or a pool; it reads counters and gives commands.
-//! 9. A figure that cannot be read is absent or `null` with a note, never 0.
+//! 8. A reload that fails changes nothing; one that succeeds touches only what differs, and no request is
+//!    served by two configurations.
+//! 9. The control side never touches a session or a pool; it reads counters and gives commands.
+//! 10. A figure that cannot be read is absent or `null` with a note, never 0.
 
 pub mod addr;
 pub mod admin;

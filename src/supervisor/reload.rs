@@ -145,10 +145,12 @@ impl Reloader {
             if self.registry.is_draining() {
                 return Err(ReloadError::Draining);
             }
+            inner.sources.refresh();
             let upstreams = Upstreams::of(config, Some(old), &mut inner.sources, workers);
             inner.team.join(recruits);
             states.iter().for_each(|state| state.workers.grow_to(places));
             adapt(&wanted, &held, &states, &mut notes);
+            self.registry.budget.set_fixed(descriptors(&held, places));
             *all_held = held;
             let (upstreams, leaving) = upstreams.begin(workers);
             let leaving =
@@ -163,7 +165,6 @@ impl Reloader {
                 needs_restart: needs_restart.to_vec(),
             })
         };
-        self.registry.budget.set_fixed(super::fixed_descriptors(config));
         if let Err(error) = logging::set_level(&config.log.level) {
             notes.push(format!("log.level stays as it is: {error}"));
         }
@@ -246,6 +247,12 @@ impl Inner {
         }
         Ok(Prepared { wanted, going, states, held, before, staying, recruits, places })
     }
+}
+
+/// Descriptors that are taken for good, as [`super::fixed_descriptors`] has them for a start: workers that
+/// are leaving still have theirs, and no listening socket is closed for want of a worker.
+fn descriptors(held: &[Held], places: usize) -> usize {
+    held.iter().map(Held::descriptors).sum::<usize>() + 3 * (places + 1)
 }
 
 /// What each of these workers accepts on.

@@ -39,6 +39,11 @@ impl Held {
         self.next
     }
 
+    /// Descriptors of the sockets, here and with the workers.
+    pub(super) fn descriptors(&self) -> usize {
+        self.sockets.len() + self.places.values().map(BTreeSet::len).sum::<usize>()
+    }
+
     /// The same sockets for another listener, whose workers have none of them yet.
     pub(super) fn anew(&self) -> Self {
         Self { places: BTreeMap::new(), ..self.clone() }
@@ -189,6 +194,17 @@ mod tests {
                 let had = before.places.get(worker).cloned().unwrap_or_default();
                 assert!(places.iter().all(|place| place.socket.is_none() == had.contains(&place.id)));
             }
+        }
+    }
+
+    #[test]
+    fn descriptors_are_those_that_a_start_counts() {
+        for reuse_port in [true, false] {
+            let (mut held, state, config) = state(reuse_port);
+            held.share(&[0, 1], &state, &config).unwrap();
+            let mut whole = fixture::config();
+            whole.listeners = vec![config];
+            assert_eq!(held.descriptors() + 3 * 3, crate::supervisor::fixed_descriptors(&whole));
         }
     }
 

@@ -31,6 +31,12 @@ impl SourceMaker {
         }
     }
 
+    /// Looks at the kernel's settings again, and forgets the ledgers that nobody has any more.
+    pub(super) fn refresh(&mut self) {
+        self.settings = settings(&|_| {});
+        self.ledgers.retain(|_, ledger| Arc::strong_count(ledger) > 1);
+    }
+
     /// The sources of one endpoint: the configured addresses, or the one that the kernel chooses. Those
     /// that it had `before` under another configuration hand on what they have counted.
     pub(super) fn towards(
