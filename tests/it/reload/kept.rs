@@ -172,7 +172,7 @@ fn a_listener_is_renamed_and_led_elsewhere_under_its_clients() {
     let done = proxy.try_reload(&format!("{text}{second}")).unwrap();
     assert_eq!(done.difference.listeners.changed[0].keys, ["name", "upstream"]);
     assert_eq!(client.get("/").text(), "other", "on the same connection");
-    assert_eq!(proxy.listener().total(|w| &w.requests_total), 2);
+    eventually("both are counted", || proxy.listener().total(|w| &w.requests_total) == 2);
     assert_sessions(&proxy, 1);
 }
 
