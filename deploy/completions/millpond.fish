@@ -35,6 +35,7 @@ complete -c millpond -n "__fish_millpond_needs_command" -f -a "stats" -d 'Print 
 complete -c millpond -n "__fish_millpond_needs_command" -f -a "drain" -d 'Have a running instance finish what runs, and end'
 complete -c millpond -n "__fish_millpond_needs_command" -f -a "health" -d 'Ask a running instance whether it serves new clients'
 complete -c millpond -n "__fish_millpond_needs_command" -f -a "conns" -d 'List the TCP connections of a running instance, each with its owner'
+complete -c millpond -n "__fish_millpond_needs_command" -f -a "reload" -d 'Have a running instance read its configuration again'
 complete -c millpond -n "__fish_millpond_needs_command" -f -a "top" -d 'Watch a running instance, full screen'
 complete -c millpond -n "__fish_millpond_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c millpond -n "__fish_millpond_using_subcommand demo" -l once -d 'Exit after the table: with 0, or with 1 if a request failed'
@@ -82,18 +83,23 @@ complete -c millpond -n "__fish_millpond_using_subcommand conns" -l sort -d 'The
 complete -c millpond -n "__fish_millpond_using_subcommand conns" -l limit -d 'How many are listed; all that match are counted [default: 1000]' -r
 complete -c millpond -n "__fish_millpond_using_subcommand conns" -l json -d 'Print the JSON of GET /connections as it comes'
 complete -c millpond -n "__fish_millpond_using_subcommand conns" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c millpond -n "__fish_millpond_using_subcommand reload" -l admin -d 'Where the admin server of the instance listens: host:port or unix:/path; else MILLPOND_ADMIN_LISTEN says it' -r
+complete -c millpond -n "__fish_millpond_using_subcommand reload" -l token-file -d 'The file with its token, if it wants one; else MILLPOND_ADMIN_TOKEN_FILE names it' -r -F
+complete -c millpond -n "__fish_millpond_using_subcommand reload" -l json -d 'Print the answer as JSON'
+complete -c millpond -n "__fish_millpond_using_subcommand reload" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c millpond -n "__fish_millpond_using_subcommand top" -l admin -d 'Where the admin server of the instance listens: host:port or unix:/path; else MILLPOND_ADMIN_LISTEN says it' -r
 complete -c millpond -n "__fish_millpond_using_subcommand top" -l token-file -d 'The file with its token, if it wants one; else MILLPOND_ADMIN_TOKEN_FILE names it' -r -F
 complete -c millpond -n "__fish_millpond_using_subcommand top" -l interval -d 'How often to ask it, from 100ms to 1h' -r
 complete -c millpond -n "__fish_millpond_using_subcommand top" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c millpond -n "__fish_millpond_using_subcommand help; and not __fish_seen_subcommand_from demo run check doctor plan stats drain health conns top help" -f -a "demo" -d 'Show what connection pooling does, without a configuration or a backend'
-complete -c millpond -n "__fish_millpond_using_subcommand help; and not __fish_seen_subcommand_from demo run check doctor plan stats drain health conns top help" -f -a "run" -d 'Run the proxy'
-complete -c millpond -n "__fish_millpond_using_subcommand help; and not __fish_seen_subcommand_from demo run check doctor plan stats drain health conns top help" -f -a "check" -d 'Check a configuration file and print everything that is wrong with it'
-complete -c millpond -n "__fish_millpond_using_subcommand help; and not __fish_seen_subcommand_from demo run check doctor plan stats drain health conns top help" -f -a "doctor" -d 'Check this host against a configuration: limits, ports, settings of the kernel'
-complete -c millpond -n "__fish_millpond_using_subcommand help; and not __fish_seen_subcommand_from demo run check doctor plan stats drain health conns top help" -f -a "plan" -d 'Work out whether a rate of connections exhausts the source ports'
-complete -c millpond -n "__fish_millpond_using_subcommand help; and not __fish_seen_subcommand_from demo run check doctor plan stats drain health conns top help" -f -a "stats" -d 'Print the statistics of a running instance'
-complete -c millpond -n "__fish_millpond_using_subcommand help; and not __fish_seen_subcommand_from demo run check doctor plan stats drain health conns top help" -f -a "drain" -d 'Have a running instance finish what runs, and end'
-complete -c millpond -n "__fish_millpond_using_subcommand help; and not __fish_seen_subcommand_from demo run check doctor plan stats drain health conns top help" -f -a "health" -d 'Ask a running instance whether it serves new clients'
-complete -c millpond -n "__fish_millpond_using_subcommand help; and not __fish_seen_subcommand_from demo run check doctor plan stats drain health conns top help" -f -a "conns" -d 'List the TCP connections of a running instance, each with its owner'
-complete -c millpond -n "__fish_millpond_using_subcommand help; and not __fish_seen_subcommand_from demo run check doctor plan stats drain health conns top help" -f -a "top" -d 'Watch a running instance, full screen'
-complete -c millpond -n "__fish_millpond_using_subcommand help; and not __fish_seen_subcommand_from demo run check doctor plan stats drain health conns top help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c millpond -n "__fish_millpond_using_subcommand help; and not __fish_seen_subcommand_from demo run check doctor plan stats drain health conns reload top help" -f -a "demo" -d 'Show what connection pooling does, without a configuration or a backend'
+complete -c millpond -n "__fish_millpond_using_subcommand help; and not __fish_seen_subcommand_from demo run check doctor plan stats drain health conns reload top help" -f -a "run" -d 'Run the proxy'
+complete -c millpond -n "__fish_millpond_using_subcommand help; and not __fish_seen_subcommand_from demo run check doctor plan stats drain health conns reload top help" -f -a "check" -d 'Check a configuration file and print everything that is wrong with it'
+complete -c millpond -n "__fish_millpond_using_subcommand help; and not __fish_seen_subcommand_from demo run check doctor plan stats drain health conns reload top help" -f -a "doctor" -d 'Check this host against a configuration: limits, ports, settings of the kernel'
+complete -c millpond -n "__fish_millpond_using_subcommand help; and not __fish_seen_subcommand_from demo run check doctor plan stats drain health conns reload top help" -f -a "plan" -d 'Work out whether a rate of connections exhausts the source ports'
+complete -c millpond -n "__fish_millpond_using_subcommand help; and not __fish_seen_subcommand_from demo run check doctor plan stats drain health conns reload top help" -f -a "stats" -d 'Print the statistics of a running instance'
+complete -c millpond -n "__fish_millpond_using_subcommand help; and not __fish_seen_subcommand_from demo run check doctor plan stats drain health conns reload top help" -f -a "drain" -d 'Have a running instance finish what runs, and end'
+complete -c millpond -n "__fish_millpond_using_subcommand help; and not __fish_seen_subcommand_from demo run check doctor plan stats drain health conns reload top help" -f -a "health" -d 'Ask a running instance whether it serves new clients'
+complete -c millpond -n "__fish_millpond_using_subcommand help; and not __fish_seen_subcommand_from demo run check doctor plan stats drain health conns reload top help" -f -a "conns" -d 'List the TCP connections of a running instance, each with its owner'
+complete -c millpond -n "__fish_millpond_using_subcommand help; and not __fish_seen_subcommand_from demo run check doctor plan stats drain health conns reload top help" -f -a "reload" -d 'Have a running instance read its configuration again'
+complete -c millpond -n "__fish_millpond_using_subcommand help; and not __fish_seen_subcommand_from demo run check doctor plan stats drain health conns reload top help" -f -a "top" -d 'Watch a running instance, full screen'
+complete -c millpond -n "__fish_millpond_using_subcommand help; and not __fish_seen_subcommand_from demo run check doctor plan stats drain health conns reload top help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
