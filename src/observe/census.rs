@@ -135,7 +135,7 @@ impl Taker {
     fn sample(&mut self, now: Instant) {
         self.follow();
         let begun = thread_time().ok();
-        let looked = self.queues.look(&self.running, &self.places, now);
+        let looked = self.queues.look(&self.places, now);
         self.report(0, "accept queues", looked.as_ref().err());
         match looked {
             Ok(()) => self.registry.census.queues.read((), now, SAMPLE * STALE),
@@ -197,7 +197,7 @@ impl Taker {
 
     /// Gives every listener, endpoint and source its counts.
     fn spread(&self, tally: &Tally, now: Instant) {
-        for (listener, counts) in self.running.listeners.iter().zip(&tally.listeners) {
+        for (listener, counts) in self.places.listeners().zip(&tally.listeners) {
             listener.tcp_states.set_connections(counts);
         }
         for endpoint in self.running.endpoints() {

@@ -3,10 +3,11 @@
 
 use crate::addr::plain;
 use crate::command::Peer;
-use crate::registry::Running;
+use crate::registry::{ListenerState, Running};
 use crate::sys::sock_diag::{Family, Program, Socket};
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The addresses of all listeners and endpoints.
@@ -25,8 +26,7 @@ pub struct Places {
 #[derive(Debug)]
 struct Listener {
     address: SocketAddr,
-    name: String,
-    half_close: Duration,
+    state: Arc<ListenerState>,
 }
 
 /// One address, of whichever upstreams have it.
@@ -42,7 +42,7 @@ struct Endpoint {
 /// Whose a socket is, by its addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
-    /// A client's, of the listener with this number among those that run.
+    /// A client's, of the listener with this number.
     Listener(usize),
     /// A connection to the endpoint with this number: see [`Places::endpoint`].
     Endpoint(usize),
@@ -59,10 +59,7 @@ impl Places {
             endpoints: Vec::new(),
             by_address: HashMap::new(),
         };
-        for listener in running.all_listeners() {
-            let config = &listener.config;
-            places.add_listener(plain(listener.address.0), &config.name, config.timeout.half_close);
-        }
+        running.all_listeners().for_each(|listener| places.add_listener(listener));
         for upstream in running.all_upstreams() {
             for endpoint in &upstream.endpoints {
                 let config = &upstream.config;
@@ -73,9 +70,14 @@ impl Places {
         places
     }
 
-    fn add_listener(&mut self, address: SocketAddr, name: &str, half_close: Duration) {
+    /// One that was removed, and whose address another has now, is found as that one.
+    fn add_listener(&mut self, state: &Arc<ListenerState>) {
+        let address = plain(state.address.0);
+        if self.listeners.iter().any(|known| known.address == address) {
+            return;
+        }
         let place = self.listeners.len();
-        self.listeners.push(Listener { address, name: name.to_owned(), half_close });
+        self.listeners.push(Listener { address, state: Arc::clone(state) });
         self.local_ports.push(address.port());
         if address.ip().is_unspecified() {
             self.wildcards.push(place);
@@ -117,6 +119,11 @@ impl Places {
         self.listeners.iter().position(at)
     }
 
+    /// The listeners, by their numbers.
+    pub fn listeners(&self) -> impl ExactSizeIterator<Item = &Arc<ListenerState>> {
+        self.listeners.iter().map(|listener| &listener.state)
+    }
+
     /// The number of an endpoint's address.
     pub fn endpoint(&self, address: SocketAddr) -> Option<usize> {
         self.by_address.get(&address).copied()
@@ -132,8 +139,8 @@ impl Places {
     pub fn describe(&self, place: Place) -> (Peer, &str, Duration) {
         match place {
             Place::Listener(at) => {
-                let Listener { name, half_close, .. } = &self.listeners[at];
-                (Peer::Client, name, *half_close)
+                let config = &self.listeners[at].state.config;
+                (Peer::Client, &config.name, config.timeout.half_close)
             }
             Place::Endpoint(at) => {
                 let Endpoint { upstream, half_close, .. } = &self.endpoints[at];

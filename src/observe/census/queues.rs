@@ -2,7 +2,7 @@
 
 use crate::metrics::accept_queue::Sample;
 use crate::observe::places::Places;
-use crate::registry::{ListenerState, Running};
+use crate::registry::ListenerState;
 use crate::sys::limits;
 use crate::sys::netstat::{self, TcpCounters};
 use crate::sys::sock_diag::{Detail, Filter, TcpState, TcpStates, visit_detailed};
@@ -42,21 +42,22 @@ struct Look {
 
 impl Queues {
     /// One look, at `now`. The kernel lists no connection for it, so that it costs little on a busy host.
-    pub(super) fn look(&mut self, running: &Running, places: &Places, now: Instant) -> io::Result<()> {
-        let (mut looks, mut listening) = (Vec::new(), vec![0; running.listeners.len()]);
+    pub(super) fn look(&mut self, places: &Places, now: Instant) -> io::Result<()> {
+        let listeners: Vec<&ListenerState> = places.listeners().map(|listener| &**listener).collect();
+        let (mut looks, mut listening) = (Vec::new(), vec![0; listeners.len()]);
         let filter = Filter::states(TcpStates::of(&[TcpState::Listen]));
         for (family, program) in places.questions_for_listening() {
             visit_detailed(family, &filter, Some(&program), Detail::Drops, |socket, attributes| {
                 let Some(listener) = places.listening(&socket) else { return };
                 listening[listener] += 1;
                 let sample = Sample { depth: socket.rqueue, limit: socket.wqueue, drops: attributes.drops() };
-                let queues = &running.listeners[listener].queues;
+                let queues = &listeners[listener].queues;
                 if let Some((worker, dropped)) = queues.sample(socket.inode, sample, now) {
                     looks.push(Look { listener, inode: socket.inode, worker, sample, dropped });
                 }
             })?;
         }
-        for (listener, count) in running.listeners.iter().zip(listening) {
+        for (listener, count) in listeners.iter().zip(listening) {
             listener.tcp_states.set_listening(count);
             listener.queues.looked(now);
         }
@@ -64,7 +65,7 @@ impl Queues {
         let counters = netstat::tcp_counters().unwrap_or_default();
         let cause = Cause::of(&std::mem::replace(&mut self.counters, counters), &counters);
         for look in looks.iter().filter(|look| look.dropped > 0) {
-            self.note(&running.listeners[look.listener], look, cause, now);
+            self.note(listeners[look.listener], look, cause, now);
         }
         self.calm(now);
         Ok(())

@@ -1,5 +1,6 @@
 use super::*;
 use crate::observe::fixture::{self, Log};
+use crate::registry::Running;
 use crate::sys::sockopt;
 use socket2::Socket;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -33,7 +34,7 @@ impl Scene {
         let log = Log::default();
         let now = self.start + Duration::from_secs(second);
         tracing::subscriber::with_default(log.subscriber(), || {
-            self.queues.look(&self.running, &self.places, now).unwrap();
+            self.queues.look(&self.places, now).unwrap();
         });
         log.lines()
     }
