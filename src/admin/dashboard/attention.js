@@ -136,35 +136,59 @@ function closeWait({ now }) {
 }
 
 function queues(recent) {
-  const found = recent.now.snapshot.listeners.flatMap((listener) => {
-    const { depth, limit } = listener.accept_queue;
-    if (depth === null || !limit || depth / limit < QUEUE_NEAR) return [];
-    return [
-      {
-        severity: depth / limit >= QUEUE_FULL ? "act" : "watch",
-        kind: "queue",
-        key: `queue ${listenerKey(listener)}`,
-        target: "listeners",
-        subject: `l ${listenerKey(listener)}`,
-        title: "An accept queue is filling",
-        detail: `${listener.name} at ${listener.address}: ${count(depth)} of ${count(limit)} wait to be accepted.`,
-        help: "The workers do not keep up, or the backlog is too short for the bursts that come.",
-      },
-    ];
-  });
+  const found = recent.now.snapshot.listeners.flatMap((listener) => overflow(recent, listener) ?? filling(listener));
   const overflows = recent.growth((moment) => moment.snapshot.kernel.listen_overflows);
-  if (overflows) {
-    found.unshift({
+  // What a listener of ours has dropped is told with its name.
+  if (overflows && found.every((finding) => finding.kind !== "overflow")) {
+    found.push({
       severity: "act",
       kind: "overflow",
       key: "overflow",
       target: "kernel",
       title: "Accept queues overflow on this host",
       detail: `${plural(overflows, "connection")} did not fit ${within(recent)}; their clients wait and try again.`,
-      help: "Raise net.core.somaxconn and listener.socket.backlog, or add workers.",
+      help: "No listener of this instance is known to drop any: look at the others with ss -ltn.",
     });
   }
-  return found;
+  return found.sort((one, other) => (other.kind === "overflow") - (one.kind === "overflow"));
+}
+
+function overflow(recent, listener) {
+  const key = listenerKey(listener);
+  const dropped = recent.growth((moment) => moment.listeners.get(key)?.accept_queue.drops_total);
+  if (!dropped) return null;
+  const { depth, depth_max: most, limit } = listener.accept_queue;
+  return [
+    {
+      severity: "act",
+      kind: "overflow",
+      key: `overflow ${key}`,
+      target: "listeners",
+      subject: `l ${key}`,
+      title: "A listener turns clients away",
+      detail:
+        `${listener.name} at ${listener.address}: ${plural(dropped, "connection")} dropped before they were accepted, ` +
+        `${within(recent)}; ${count(depth)} wait in a queue of ${count(limit)}, and ${count(most)} did at most.`,
+      help: "Raise listener.socket.backlog and net.core.somaxconn, or add workers; the log names the queue that was full.",
+    },
+  ];
+}
+
+function filling(listener) {
+  const { depth, limit } = listener.accept_queue;
+  if (depth === null || !limit || depth / limit < QUEUE_NEAR) return [];
+  return [
+    {
+      severity: depth / limit >= QUEUE_FULL ? "act" : "watch",
+      kind: "queue",
+      key: `queue ${listenerKey(listener)}`,
+      target: "listeners",
+      subject: `l ${listenerKey(listener)}`,
+      title: "An accept queue is filling",
+      detail: `${listener.name} at ${listener.address}: ${count(depth)} of ${count(limit)} wait to be accepted.`,
+      help: "The workers do not keep up, or the backlog is too short for the bursts that come.",
+    },
+  ];
 }
 
 function health(recent) {

@@ -51,7 +51,7 @@ pub(super) fn of(snapshot: &Snapshot, rates: &Rates) -> Vec<Alarm> {
     }
     alarms.extend(snapshot.close_wait.as_ref().and_then(of_close_wait));
     alarms.extend(budgets(snapshot).iter().filter_map(of_budget));
-    of_kernel(&snapshot.kernel, &rates.kernel, &mut alarms);
+    of_kernel(&snapshot.kernel, rates, &mut alarms);
     if let Some(census) = snapshot.census.as_ref().filter(|c| c.age_s > c.interval_s * LATE_INTERVALS) {
         let age = format::seconds(census.age_s);
         alarms.push(Alarm::warn(format!("TCP states, queues and ports were last looked at {age} ago")));
@@ -136,7 +136,7 @@ fn of_listener(listener: &Listener, rates: &ListenerRates, alarms: &mut Vec<Alar
     let Listener { name, address, .. } = listener;
     // A listener that was given no name is called by its address.
     let name = if name == address { name.clone() } else { format!("{name} {address}") };
-    alarms.extend(of_queue(&name, &listener.accept_queue));
+    alarms.extend(of_queue(&name, &listener.accept_queue, rates.drops));
     if let Some(per_s) = some(rates.accept_errors) {
         alarms.push(Alarm::critical(format!("{name}: {per_s} accepts/s fail")));
     }
@@ -146,24 +146,36 @@ fn of_listener(listener: &Listener, rates: &ListenerRates, alarms: &mut Vec<Alar
     }
 }
 
-fn of_queue(name: &str, queue: &AcceptQueue) -> Option<Alarm> {
+fn of_queue(name: &str, queue: &AcceptQueue, drops: Option<f64>) -> Option<Alarm> {
     let (depth, limit) = (format::count(queue.depth), format::count(Some(queue.limit)));
-    let reaches = |depth: Option<u64>| depth.is_some_and(|depth| depth >= queue.limit);
-    if reaches(queue.depth) {
-        let text = format!("{name}: the accept queue is full ({depth} of {limit}), clients are turned away");
-        return Some(Alarm::critical(text));
+    let is_full = queue.depth.is_some_and(|depth| depth >= queue.limit);
+    match some(drops) {
+        Some(per_s) if is_full => Some(Alarm::critical(format!(
+            "{name}: the accept queue is full ({depth} of {limit}), {per_s} clients/s are turned away"
+        ))),
+        Some(per_s) => Some(Alarm::critical(format!(
+            "{name}: {per_s} clients/s are turned away before they are accepted ({depth} of {limit} wait)"
+        ))),
+        None if is_full => Some(Alarm::critical(format!(
+            "{name}: the accept queue is full ({depth} of {limit}), clients are turned away"
+        ))),
+        None if is_nearly_full(queue) => {
+            Some(Alarm::warn(format!("{name}: the accept queue is nearly full ({depth} of {limit})")))
+        }
+        None => was_full(name, queue),
     }
-    if is_nearly_full(queue) {
-        return Some(Alarm::warn(format!("{name}: the accept queue is nearly full ({depth} of {limit})")));
-    }
-    reaches(queue.depth_max).then(|| {
-        let dropped = queue.drops_total.filter(|drops| *drops > 0);
-        let dropped = dropped.map(|drops| format!(", dropped so far: {}", format::count(Some(drops))));
-        let (most, dropped) = (format::count(queue.depth_max), dropped.unwrap_or_default());
-        let text =
-            format!("{name}: the accept queue was full within the last minute ({most} of {limit}){dropped}");
-        Alarm::warn(text)
-    })
+}
+
+/// Nobody is turned away any more, but was a moment ago.
+fn was_full(name: &str, queue: &AcceptQueue) -> Option<Alarm> {
+    let most = queue.depth_max.filter(|depth| *depth >= queue.limit)?;
+    let dropped = queue.drops_total.filter(|drops| *drops > 0);
+    let dropped = dropped.map(|drops| format!(", dropped so far: {}", format::count(Some(drops))));
+    let (most, limit) = (format::count(Some(most)), format::count(Some(queue.limit)));
+    let dropped = dropped.unwrap_or_default();
+    let text =
+        format!("{name}: the accept queue was full within the last minute ({most} of {limit}){dropped}");
+    Some(Alarm::warn(text))
 }
 
 fn of_close_wait(close_wait: &CloseWait) -> Option<Alarm> {
@@ -188,15 +200,18 @@ fn of_budget(budget: &Budget) -> Option<Alarm> {
     (tone > Tone::Good).then_some(Alarm { tone, text })
 }
 
-fn of_kernel(kernel: &Kernel, rates: &KernelRates, alarms: &mut Vec<Alarm>) {
-    if let Some(per_s) = some(rates.listen_overflows) {
+fn of_kernel(kernel: &Kernel, rates: &Rates, alarms: &mut Vec<Alarm>) {
+    // What a listener of ours has dropped is told with its name.
+    let is_told = rates.listeners.iter().any(|listener| some(listener.drops).is_some());
+    let KernelRates { listen_overflows, syn_queue_drops, time_wait_overflow } = rates.kernel;
+    if let Some(per_s) = some(listen_overflows).filter(|_| !is_told) {
         let text = format!("this host: {per_s} clients/s are turned away by full accept queues");
         alarms.push(Alarm::critical(text));
     }
-    if let Some(per_s) = some(rates.syn_queue_drops) {
+    if let Some(per_s) = some(syn_queue_drops) {
         alarms.push(Alarm::critical(format!("this host: {per_s} SYNs/s are dropped by full SYN queues")));
     }
-    if let Some(per_s) = some(rates.time_wait_overflow) {
+    if let Some(per_s) = some(time_wait_overflow) {
         let text = format!("this host: {per_s} sockets/s skip TIME_WAIT (tcp_max_tw_buckets)");
         alarms.push(Alarm::warn(text));
     }

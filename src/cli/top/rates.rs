@@ -26,6 +26,8 @@ pub(super) struct ListenerRates {
     /// The reason that most of these rejects had.
     pub(super) top_reject: Option<String>,
     pub(super) accept_errors: Option<f64>,
+    /// Connections that were dropped before they were accepted.
+    pub(super) drops: Option<f64>,
 }
 
 /// Rates of an endpoint, a second each.
@@ -138,6 +140,7 @@ impl Over {
             rejects,
             top_reject,
             accept_errors: self.rate(old.accept_errors_total, new.accept_errors_total),
+            drops: self.known(old.accept_queue.drops_total, new.accept_queue.drops_total),
         }
     }
 
@@ -255,6 +258,21 @@ mod tests {
         assert_eq!((rates.rejects, rates.top_reject.as_deref()), (Some(6.0), Some("a_new_one")));
         let none = Rates::between(&old, &Snapshot { uptime_s: 11.0, ..old.clone() }).listeners.swap_remove(0);
         assert_eq!((none.rejects, none.top_reject), (Some(0.0), None));
+    }
+
+    #[test]
+    fn what_a_listener_drops_is_unknown_until_it_was_counted_twice() {
+        let (mut old, mut new) = two();
+        for (was, is, rate) in [
+            (Some(3), Some(4), Some(2.0)),
+            (None, Some(4), None),
+            (Some(4), None, None),
+            (Some(4), Some(3), None),
+        ] {
+            (old.listeners[0].accept_queue.drops_total, new.listeners[0].accept_queue.drops_total) =
+                (was, is);
+            assert_eq!(Rates::between(&old, &new).listeners[0].drops, rate, "{was:?} and {is:?}");
+        }
     }
 
     #[test]

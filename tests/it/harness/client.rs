@@ -29,7 +29,8 @@ impl Client {
         Self::on(socket.into())
     }
 
-    fn on(stream: TcpStream) -> Self {
+    /// One on a connection that is there.
+    pub(crate) fn on(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.set_write_timeout(Some(DEADLINE)).unwrap();
         Self { wire: Wire::new(stream) }

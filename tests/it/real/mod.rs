@@ -11,6 +11,7 @@ mod files;
 mod load;
 mod netcat;
 mod nginx;
+mod overflow;
 mod postgres;
 mod process;
 mod program;
@@ -29,6 +30,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         download::tests(),
         load::tests(),
         netcat::tests(),
+        overflow::tests(),
         postgres::tests(),
         prometheus::tests(),
         redis::tests(),

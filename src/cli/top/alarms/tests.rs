@@ -26,7 +26,7 @@ fn the_worst_comes_first() {
         "CRITICAL app 127.0.0.1:3000: ports at refuse, 85.8% taken from 192.0.2.2, none left now",
         "CRITICAL app 127.0.0.1:3000: 4.0 connects/s fail for want of something local",
         "CRITICAL app 127.0.0.1:3001: 3.0 connects/s fail",
-        "CRITICAL web 127.0.0.1:8080: the accept queue is full (1,025 of 1,024), clients are turned away",
+        "CRITICAL web 127.0.0.1:8080: the accept queue is full (1,025 of 1,024), 12.0 clients/s are turned away",
         "CRITICAL 3 in CLOSE_WAIT, the oldest for 3m 20s; 1 without an owner",
         "CRITICAL conntrack: 250,000 of 262,144 taken, level critical, none left in 1m 35s",
         "WARNING app 127.0.0.1:3000: 1,024 requests wait for a connection",
@@ -97,6 +97,24 @@ fn descriptors_are_judged_here_if_the_instance_does_not() {
     }
     assert_eq!(now(&snapshot), ["CRITICAL descriptors: 19,000 of 20,000 taken, level critical"]);
     assert_eq!(budgets(&healthy()).len(), 2, "once");
+}
+
+#[test]
+fn a_listener_that_drops_is_named_and_the_host_only_where_none_is() {
+    let mut old = healthy();
+    (old.kernel.listen_overflows, old.listeners[2].accept_queue.drops_total) = (Some(9), Some(1));
+    let mut new = a_second_later(old.clone());
+    (new.kernel.listen_overflows, new.listeners[2].accept_queue.drops_total) = (Some(12), Some(4));
+    let at = |new: &Snapshot| texts(&of(new, &Rates::between(&old, new)));
+    let queue = "3.0 clients/s are turned away before they are accepted (0 of 1,024 wait)";
+    assert_eq!(at(&new), [format!("CRITICAL db 127.0.0.1:5432: {queue}")]);
+    new.listeners[2].accept_queue.depth = Some(1_025);
+    let queue = "the accept queue is full (1,025 of 1,024), 3.0 clients/s are turned away";
+    assert_eq!(at(&new), [format!("CRITICAL db 127.0.0.1:5432: {queue}")]);
+    new.listeners[2].accept_queue.drops_total = Some(1);
+    let queue = "the accept queue is full (1,025 of 1,024), clients are turned away";
+    let host = "this host: 3.0 clients/s are turned away by full accept queues";
+    assert_eq!(at(&new), [format!("CRITICAL db 127.0.0.1:5432: {queue}"), format!("CRITICAL {host}")]);
 }
 
 #[test]

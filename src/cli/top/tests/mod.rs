@@ -109,6 +109,7 @@ pub(super) fn in_trouble() -> Snapshot {
     let mut snapshot = healthy();
     let listener = &mut snapshot.listeners[0];
     (listener.accept_queue.depth, listener.accept_queue.depth_max) = (Some(1_025), Some(1_025));
+    listener.accept_queue.drops_total = Some(7);
     listener.tcp_states = Some(states(&[("established", 1_800), ("close_wait", 2), ("syn_recv", 90)]));
     let queue = &mut snapshot.listeners[2].accept_queue;
     (queue.depth, queue.depth_max) = (Some(800), Some(901));
@@ -150,6 +151,7 @@ pub(super) fn in_trouble_later() -> Snapshot {
     let rejects = &mut snapshot.listeners[0].rejects;
     *rejects.entry("pool_queue_full".into()).or_default() += 40;
     *rejects.entry("source_ports".into()).or_default() += 4;
+    snapshot.listeners[0].accept_queue.drops_total = Some(19);
     snapshot.upstreams[0].endpoints[1].connect_errors_total += 3;
     snapshot.upstreams[0].endpoints[0].local_errors_total += 4;
     snapshot.upstreams[0].endpoints[0].retries_total += 1;

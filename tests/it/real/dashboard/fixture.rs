@@ -105,7 +105,8 @@ pub(super) fn calm(endpoints: u16) -> Value {
     let mut snapshot = serde_json::to_value(Snapshot::take(proxy.registry(), Host::default())).unwrap();
     snapshot["notes"] = json!([]);
     snapshot["close_wait"] = json!({ "count": 0, "oldest_s": 0.0, "reaped_total": 0, "sockets": [] });
-    snapshot["listeners"][0]["accept_queue"] = json!({ "depth": 0, "limit": 4096, "depth_max": 7 });
+    snapshot["listeners"][0]["accept_queue"] =
+        json!({ "depth": 0, "limit": 4096, "depth_max": 7, "drops_total": 3, "sockets": [] });
     snapshot["listeners"][0]["tcp_states"] = json!({ "established": 3 });
     for at in 0..endpoints.into() {
         let endpoint = &mut snapshot["upstreams"][0]["endpoints"][at];
@@ -153,7 +154,7 @@ fn what_is_wrong_stands_at_the_top() {
             "Connections are in CLOSE_WAIT",
             "7 connections whose peer has closed, the oldest for 3 min 4 s; of web",
         ),
-        ("act", "Accept queues overflow", "4 connections did not fit"),
+        ("act", "Accept queues overflow on this host", "4 connections did not fit"),
         ("act", "An accept queue is filling", "4,000 of 4,096"),
         ("watch", "This instance is draining", "0 sessions left"),
         ("watch", "An endpoint is down", "192.0.2.1:3001 of app"),
@@ -175,6 +176,20 @@ fn what_is_wrong_stands_at_the_top() {
     assert!(browser.text("#port-table tbody tr").contains("1 min 5 s"), "the worst comes first");
     browser.run("document.querySelector('#attention-list li a').click()");
     assert_eq!(browser.run("return document.getElementById('subject').value"), "e app 192.0.2.1:3002");
+
+    // A listener that is known to drop is named instead of the host.
+    stub.say(|snapshot| {
+        let queue = &mut snapshot["listeners"][0]["accept_queue"];
+        (queue["depth_max"], queue["drops_total"]) = (json!(4097), json!(15));
+    });
+    browser.wait_for_text("#attention-list", |text| text.contains("A listener turns clients away"));
+    let list = browser.text("#attention-list");
+    for part in ["12 connections dropped", "4,000 wait in a queue of 4,096, and 4,097 did at most"] {
+        assert!(list.contains(part), "{list:?}: {part}");
+    }
+    for other in ["Accept queues overflow", "An accept queue is filling"] {
+        assert!(!list.contains(other), "{list:?}: {other}");
+    }
 
     stub.say(|snapshot| *snapshot = calm(3));
     browser.wait_for_text("#attention-none", |text| text == "✓ Nothing needs attention.");

@@ -7,7 +7,7 @@ mod look;
 
 use super::browser::Browser;
 use super::process::free_address;
-use crate::harness::{Client, Origin, Running, Setup, millpond};
+use crate::harness::{Client, Gate, Origin, Running, Setup, millpond};
 use libtest_mimic::Trial;
 use rustix::process::Signal;
 use serde_json::Value;
@@ -19,6 +19,7 @@ use tempfile::NamedTempFile;
 pub(super) fn tests() -> Vec<Trial> {
     let own = crate::trials![
         it_shows_what_stats_says,
+        it_shows_the_kernels_view_as_stats_has_it,
         it_is_live_under_load,
         a_lost_connection_is_shown_and_found_again,
         a_process_that_is_stuck_is_a_lost_connection,
@@ -30,7 +31,7 @@ pub(super) fn tests() -> Vec<Trial> {
 const ENTER: char = '\u{e007}';
 
 /// A page of this server, which has shown its first figures.
-fn opened(browser: &Browser, admin: SocketAddr) {
+pub(super) fn opened(browser: &Browser, admin: SocketAddr) {
     browser.open(&format!("http://{admin}/"));
     browser.wait_for("document.getElementById('connection').textContent === 'live'");
     browser.wait_for("document.querySelectorAll('#tiles .tile').length > 0");
@@ -65,17 +66,12 @@ fn it_shows_what_stats_says() {
     let (listener, endpoint) = (&stats["listeners"][0], &stats["upstreams"][0]["endpoints"][0]);
     assert_eq!(listener["sessions"]["current"], 3);
 
-    let row = |table: &str| {
-        let cells = browser.run(&format!(
-            "return [...document.querySelector('{table} tbody tr:not(.group)').cells].map(cell => cell.innerText.trim())"
-        ));
-        cells.as_array().unwrap().iter().map(|cell| cell.as_str().unwrap().to_owned()).collect::<Vec<_>>()
-    };
+    let row = |table| rows(&browser, table).swap_remove(0);
     let cells = row("#listener-table");
     assert_eq!(cells[0], format!("web {} http", process.address()));
     assert_eq!((cells[1].as_str(), cells[2].as_str()), ("app", "3"));
     let limit = grouped(listener["accept_queue"]["limit"].as_u64().unwrap());
-    assert!(cells[6].contains(&format!("of {limit}")), "{cells:?}");
+    assert!(cells[6].starts_with(&format!("0 of {limit}, at most ")), "{cells:?}");
     let cells = row("#endpoint-table");
     assert_eq!((cells[0].as_str(), cells[1].as_str()), (endpoint["address"].as_str().unwrap(), "up"));
     let connections = &endpoint["connections"];
@@ -83,15 +79,90 @@ fn it_shows_what_stats_says() {
         assert_eq!(cell, &connections[name].to_string(), "{name}");
     }
     assert_eq!(browser.text("#version"), stats["version"].as_str().unwrap());
-    let descriptors = row("#budget-table");
-    assert_eq!(descriptors[0], "descriptors");
-    assert_eq!(descriptors[3], grouped(stats["process"]["fds"]["limit"].as_u64().unwrap()));
+    let budgets = rows(&browser, "#budget-table");
+    let expected = stats["budgets"].as_array().unwrap();
+    assert_eq!((budgets.len(), expected[0]["name"].as_str()), (expected.len(), Some("connections")));
+    for (cells, budget) in budgets.iter().zip(expected) {
+        let limit = grouped(budget["limit"].as_u64().unwrap());
+        assert_eq!((&cells[0], &cells[3]), (&budget["name"].as_str().unwrap().to_owned(), &limit));
+        assert_eq!(cells[6], "ok", "{cells:?}");
+    }
+    // Budgets are read once a second.
+    let pooled = &endpoint["connections"]["idle"].as_u64().unwrap();
+    browser.wait_for(&format!(
+        "document.querySelector('#budget-table tbody').rows[0].cells[2].textContent.trim() === '{}'",
+        3 + pooled
+    ));
+    assert_eq!(process.statistics()["budgets"][0]["used"], 3 + pooled);
     let somaxconn = stats["kernel"]["somaxconn"].as_u64().unwrap();
     browser.wait_for(&format!(
         "[...document.querySelectorAll('#kernel-table tr')].some(row => row.innerText.includes('somaxconn\\t{}'))",
         grouped(somaxconn)
     ));
     assert_clean(&browser, process.admin());
+}
+
+/// The text of each cell of a table, groups left out.
+fn rows(browser: &Browser, table: &str) -> Vec<Vec<String>> {
+    let rows = browser.run(&format!(
+        "return [...document.querySelectorAll('{table} tbody tr:not(.group)')]
+            .map(row => [...row.cells].map(cell => cell.innerText.trim()))"
+    ));
+    serde_json::from_value(rows).expect("texts")
+}
+
+/// A client that has closed its sending half, and two that have not.
+fn it_shows_the_kernels_view_as_stats_has_it() {
+    let browser = Browser::start();
+    let gate = Gate::new();
+    let wait = gate.clone();
+    let origin = Origin::start(move |_| wait.wait());
+    let setup = Setup::tcp([origin.address()]).runtime("census_interval = \"500ms\"");
+    let process = Running::start(&setup);
+    let clients: Vec<Client> = (0..3).map(|_| Client::connect(process.address())).collect();
+    clients[0].half_close();
+    opened(&browser, process.admin());
+    browser.wait_for("document.querySelectorAll('#close-wait-table tbody tr').length === 1");
+
+    let stats = process.statistics();
+    let cells = rows(&browser, "#close-wait-table").swap_remove(0);
+    let stuck = &stats["close_wait"]["sockets"][0];
+    assert_eq!(stuck["peer"].as_str().unwrap(), clients[0].address().to_string());
+    for (cell, name) in cells[1..].iter().zip(["side", "name", "phase", "local", "peer"]) {
+        assert_eq!(*cell, stuck[name].as_str().unwrap_or_else(|| panic!("{name} of {stuck}")), "{name}");
+    }
+    // "500 ms" at first, then "1.5 s".
+    let (number, unit) = cells[0].split_once(' ').unwrap_or_else(|| panic!("{cells:?}"));
+    let shown = number.parse::<f64>().unwrap() / if unit == "ms" { 1000.0 } else { 1.0 };
+    let age = stuck["age_s"].as_f64().unwrap();
+    assert!((shown - age).abs() < 5.0, "{cells:?}, and {age} s");
+    assert!(browser.text("#close-wait-summary").starts_with("1 connection, the oldest for "));
+
+    let all = [&stats["listeners"][0]["tcp_states"], &stats["upstreams"][0]["endpoints"][0]["tcp_states"]];
+    let drawn = [
+        ("LISTEN", "listen", 1),
+        ("SYN-SENT", "syn_sent", 0),
+        ("SYN-RECEIVED", "syn_recv", 0),
+        ("ESTABLISHED", "established", 4),
+        ("FIN-WAIT-1", "fin_wait1", 0),
+        ("FIN-WAIT-2", "fin_wait2", 1),
+        ("CLOSING", "closing", 0),
+        ("TIME-WAIT", "time_wait", 0),
+        ("CLOSE-WAIT", "close_wait", 1),
+        ("LAST-ACK", "last_ack", 0),
+    ];
+    for (title, state, count) in drawn {
+        let told: u64 = all.iter().filter_map(|states| states[state].as_u64()).sum();
+        assert_eq!(told, count, "{state} of {all:?}");
+        browser.wait_for(&format!(
+            "[...document.querySelectorAll('#machine .state')].some(box => {{
+                const [title, count] = [...box.querySelectorAll('text')].map(one => one.textContent);
+                return title === '{title}' && count === '{count}';
+            }})"
+        ));
+    }
+    assert_clean(&browser, process.admin());
+    gate.open();
 }
 
 /// As people write it in English.
