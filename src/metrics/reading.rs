@@ -48,7 +48,7 @@ impl<T: Clone> Reading<T> {
             Last::Never => Err("not read yet".to_owned()),
             Last::Failed(why) => Err(why.clone()),
             Last::Read { value, at, good_for } => match now.saturating_duration_since(*at) {
-                age if age > *good_for => Err(format!("last read more than {} s ago", good_for.as_secs())),
+                age if age > *good_for => Err(format!("last read more than {good_for:?} ago")),
                 age => Ok((value.clone(), age)),
             },
         }
@@ -69,7 +69,7 @@ mod tests {
         assert_eq!(reading.get(now), Err("not read yet".to_owned()));
         reading.read(2, now, good_for);
         assert_eq!(reading.with_age(now + good_for), Ok((2, good_for)));
-        assert!(reading.get(now + good_for + Duration::from_millis(1)).unwrap_err().contains("10 s"));
+        assert!(reading.get(now + good_for + Duration::from_millis(1)).unwrap_err().contains("10s ago"));
         reading.failed("no answer".to_owned());
         assert_eq!(reading.get(now), Err("no answer".to_owned()));
     }

@@ -66,8 +66,8 @@ pub struct Taken {
     pub is_all: bool,
 }
 
-/// The rates of the last seconds, and how long closes hold their ports.
-#[derive(Clone, Copy, Debug)]
+/// The rates of the last seconds, how long closes hold their ports, and when those that are held come back.
+#[derive(Clone, Debug)]
 pub struct Rates {
     /// Connections established a second.
     pub opens: f64,
@@ -77,6 +77,10 @@ pub struct Rates {
     pub time_waits: f64,
     /// How long that is.
     pub hold: Duration,
+    /// When ports in TIME_WAIT come back, in seconds from now, and how many, as far as that is known.
+    pub time_wait_returns: Vec<(f64, u32)>,
+    /// Likewise those that a NAT holds.
+    pub nat_returns: Vec<(f64, u32)>,
 }
 
 /// The least and the most that a number has been.
@@ -203,6 +207,8 @@ impl Ledger {
             closes: self.closes.per_s(now),
             time_waits: self.time_wait_closes.per_s(now),
             hold: self.hold.time,
+            time_wait_returns: self.time_waits.returns(now),
+            nat_returns: self.translated.returns(now),
         }
     }
 

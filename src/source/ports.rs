@@ -258,16 +258,18 @@ impl SourcePorts {
         let capacity = self.capacity();
         let time_wait = taken.held;
         let used = if taken.is_all { taken.open.max(capacity.saturating_sub(time_wait)) } else { taken.open };
-        let trend = |holds_per_s: f64, hold: Duration| Trend {
+        let trend = |holds_per_s: f64, hold: Duration, returns: Vec<(f64, u32)>| Trend {
             capacity,
             used,
             held: time_wait,
+            returns,
             growth: rates.opens - rates.closes,
             holds_per_s,
             hold,
         };
-        let by_kernel = trend(rates.time_waits, rates.hold).exhausts_in_s();
-        let by_nat = self.nat.and_then(|nat| trend(rates.closes, nat.time_wait).exhausts_in_s());
+        let by_kernel = trend(rates.time_waits, rates.hold, rates.time_wait_returns).exhausts_in_s();
+        let by_nat = self.nat.map(|nat| trend(rates.closes, nat.time_wait, rates.nat_returns));
+        let by_nat = by_nat.and_then(|trend| trend.exhausts_in_s());
         Figures {
             source: self.source(),
             capacity,

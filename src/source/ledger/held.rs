@@ -19,6 +19,12 @@ impl Held {
         self.total
     }
 
+    /// When they come back, in seconds from `now`, and how many: those that come back soonest first.
+    pub(super) fn returns(&self, now: Instant) -> Vec<(f64, u32)> {
+        let in_s = |at: Instant| at.saturating_duration_since(now).as_secs_f64();
+        self.returns.iter().map(|(at, count)| (in_s(*at), *count)).collect()
+    }
+
     /// Holds one more, until this time.
     pub(super) fn hold(&mut self, until: Instant) {
         self.total += 1;

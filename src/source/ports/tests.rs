@@ -157,7 +157,7 @@ fn the_forecast_is_that_of_the_rates() {
     }
     // One a second for a minute is less than there are, two are more.
     let figures = ports.figures(now);
-    assert!((0.8..1.0).contains(&figures.opens_per_s) && figures.exhausts_in_s.is_none(), "{figures:?}");
+    assert!(figures.opens_per_s == 1.0 && figures.exhausts_in_s.is_none(), "{figures:?}");
     for _ in 0..25 {
         for _ in 0..2 {
             ports.reserve(now, Level::Warn).unwrap();

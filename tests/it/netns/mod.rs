@@ -5,6 +5,7 @@
 //! or a program is missing, they are listed as ignored, by name and with the reason.
 
 mod doctor;
+mod forecast;
 mod memory;
 mod namespace;
 mod ports;
@@ -14,8 +15,16 @@ mod time_wait;
 use libtest_mimic::Trial;
 
 pub(crate) fn tests() -> Vec<Trial> {
-    [time_wait::tests(), ports::tests(), silent::tests(), memory::tests(), doctor::tests()]
-        .into_iter()
-        .flatten()
-        .collect()
+    // Those that take longest first.
+    [
+        forecast::tests(),
+        time_wait::tests(),
+        ports::tests(),
+        silent::tests(),
+        memory::tests(),
+        doctor::tests(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
