@@ -11,6 +11,7 @@ mod namespace;
 mod ports;
 mod silent;
 mod time_wait;
+mod truth;
 
 use libtest_mimic::Trial;
 
@@ -18,6 +19,7 @@ pub(crate) fn tests() -> Vec<Trial> {
     // Those that take longest first.
     [
         forecast::tests(),
+        truth::tests(),
         time_wait::tests(),
         ports::tests(),
         silent::tests(),

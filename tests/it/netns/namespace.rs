@@ -135,7 +135,7 @@ pub(super) fn nft(rules: &str) {
 }
 
 #[track_caller]
-fn run(command: &mut Command) {
+pub(super) fn run(command: &mut Command) {
     succeeded(&command.output().unwrap());
 }
 
