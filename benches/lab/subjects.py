@@ -15,9 +15,11 @@ _SYSTEM_DIRECTORIES = ["/usr/local/sbin", "/usr/sbin", "/sbin"]
 
 
 class Subject(Process):
-    """A proxy in front of an origin's port."""
+    """A proxy in front of an origin's port. `more` is the end of millpond's configuration."""
 
-    def __init__(self, name, directory, origin, cpu=None, protocol="http", workers=1):
+    def __init__(
+        self, name, directory, origin, cpu=None, protocol="http", workers=1, census="2s", more=""
+    ):
         self.port = free_port()
         self.admin = free_port()
         words = {
@@ -27,6 +29,8 @@ class Subject(Process):
             "DIRECTORY": directory,
             "PROTOCOL": protocol,
             "WORKERS": workers,
+            "CENSUS": census,
+            "MORE": more,
             "SPLICE": "option splice-auto" if name == "haproxy-splice" else "",
         }
         super().__init__(name, _command(name, directory, protocol, words), directory, cpu, self.port)
