@@ -11,21 +11,6 @@ pub type Counts = [u32; TcpState::ALL.len()];
 #[derive(Debug, Default)]
 pub struct StateCounts([AtomicU32; TcpState::ALL.len()]);
 
-/// The states that are told of: those that a connection can be in, and LISTEN. The kernel lists no
-/// socket without a connection.
-pub const TOLD: [TcpState; 10] = [
-    TcpState::Established,
-    TcpState::SynSent,
-    TcpState::SynRecv,
-    TcpState::FinWait1,
-    TcpState::FinWait2,
-    TcpState::TimeWait,
-    TcpState::CloseWait,
-    TcpState::LastAck,
-    TcpState::Closing,
-    TcpState::Listen,
-];
-
 impl StateCounts {
     /// So many connections were counted.
     pub fn set_connections(&self, counts: &Counts) {

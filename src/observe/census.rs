@@ -19,7 +19,7 @@ use crate::metrics::close_wait::{Owner, Stuck, StuckSocket};
 use crate::registry::{EndpointState, Registry, Running};
 use crate::sys::cpu::thread_time;
 use crate::sys::limits;
-use crate::sys::sock_diag::{self, Detail, Filter, TcpStates, visit_detailed};
+use crate::sys::sock_diag::{self, Detail, Filter, TcpState, TcpStates, visit_detailed};
 use budgets::Budgets;
 use queues::Queues;
 use std::io;
@@ -165,7 +165,7 @@ impl Taker {
 
     fn count(&self, now: Instant) -> io::Result<Tally> {
         let mut tally = Tally::new(&self.places);
-        let filter = Filter::states(tally::COUNTED);
+        let filter = Filter::states(TcpStates::of(&TcpState::CONNECTION));
         for (family, program) in self.places.questions() {
             visit_detailed(family, &filter, Some(&program), Detail::None, |socket, _| {
                 tally.add(socket, &self.places, &self.since, now);

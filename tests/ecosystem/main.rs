@@ -15,8 +15,8 @@ use millpond::forward::failure;
 use millpond::metrics::budgets::Resource;
 use millpond::metrics::names::{self, Kind, Metric};
 use millpond::metrics::render::RESPONSE_CLASSES;
-use millpond::metrics::tcp_states::TOLD;
 use millpond::reason::{CloseReason, DiscardReason, RejectReason};
+use millpond::sys::sock_diag::TcpState;
 use promql::{Expression, Selector};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -90,7 +90,9 @@ fn values_of(metric: &Metric, label: &str) -> Option<Vec<&'static str>> {
         ("millpond_upstream_connections", "state") => vec!["idle", "leased", "connecting"],
         ("millpond_descriptors", "state") => vec!["client", "upstream", "other"],
         ("millpond_tcp_sockets", "side") => [Peer::Client, Peer::Endpoint].map(Peer::label).to_vec(),
-        ("millpond_tcp_sockets", "state") => TOLD.map(|state| state.label()).to_vec(),
+        ("millpond_tcp_sockets", "state") => {
+            TcpState::CONNECTION.iter().chain([&TcpState::Listen]).map(|state| state.label()).collect()
+        }
         (_, "budget") => Resource::ALL.map(Resource::label).to_vec(),
         _ => return None,
     };

@@ -4,7 +4,6 @@ use super::{Endpoint, Listeners, Text};
 use crate::metrics::accept_queue::QueueFigures;
 use crate::metrics::budgets::BudgetFigures;
 use crate::metrics::names::{self, Metric};
-use crate::metrics::tcp_states::TOLD;
 use crate::registry::{ListenerState, Registry};
 use crate::sys::sock_diag::TcpState;
 use std::time::Instant;
@@ -50,13 +49,13 @@ pub(super) fn sockets(
     }
     let mut family = text.family(names::TCP_SOCKETS);
     for (name, states) in listeners {
-        for state in TOLD {
+        for state in TcpState::CONNECTION.into_iter().chain([TcpState::Listen]) {
             let count: u32 = states.iter().map(|listener| listener.tcp_states.get(state)).sum();
             family.sample(&["client", name, "", "", state.label()], count);
         }
     }
     for Endpoint { upstream, address, state: endpoint, .. } in endpoints {
-        for state in TOLD.into_iter().filter(|state| *state != TcpState::Listen) {
+        for state in TcpState::CONNECTION {
             let count = endpoint.tcp_states.get(state);
             family.sample(&["upstream", "", upstream, address, state.label()], count);
         }

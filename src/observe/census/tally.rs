@@ -10,20 +10,6 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Instant;
 
-/// The states of connections that are to be counted: all but LISTEN, which is looked at more often, and
-/// CLOSED, in which the kernel lists nobody.
-pub(super) const COUNTED: TcpStates = TcpStates::of(&[
-    TcpState::Established,
-    TcpState::SynSent,
-    TcpState::SynRecv,
-    TcpState::FinWait1,
-    TcpState::FinWait2,
-    TcpState::TimeWait,
-    TcpState::CloseWait,
-    TcpState::LastAck,
-    TcpState::Closing,
-]);
-
 /// Those that a connection is soon to leave. How long it has been in one is worth knowing.
 const PASSING: TcpStates = TcpStates::of(&[
     TcpState::SynSent,

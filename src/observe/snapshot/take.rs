@@ -9,7 +9,7 @@ use crate::metrics::close_wait::StuckSocket;
 use crate::metrics::counters::{EndpointCounters, ListenerCounters};
 use crate::metrics::host::Host;
 use crate::metrics::render::RESPONSE_CLASSES;
-use crate::metrics::tcp_states::{StateCounts, TOLD};
+use crate::metrics::tcp_states::StateCounts;
 use crate::reason::{CloseReason, DiscardReason, RejectReason};
 use crate::registry::{EndpointState, ListenerState, Registry, Running, UpstreamState};
 use crate::source::ports::Figures;
@@ -44,9 +44,6 @@ impl Snapshot {
     }
 }
 
-/// Those of [`TOLD`] that a connection can be in.
-const OF_CONNECTIONS: &[TcpState] = TOLD.split_last().expect("there are several").1;
-
 /// What of the kernel's view is known at this moment.
 struct View {
     now: Instant,
@@ -70,10 +67,12 @@ impl View {
         Self { now, census, queues: queues.is_ok() }
     }
 
-    /// Sockets by state, all of these states.
-    fn tcp_states(&self, counts: &StateCounts, states: &[TcpState]) -> Option<TcpStates> {
+    /// Sockets by each state that a connection can be in, and by these. The kernel lists none that is
+    /// CLOSED.
+    fn tcp_states(&self, counts: &StateCounts, others: &[TcpState]) -> Option<TcpStates> {
         self.census.as_ref()?;
-        Some(states.iter().map(|state| (state.label().to_owned(), counts.get(*state).into())).collect())
+        let states = TcpState::CONNECTION.iter().chain(others);
+        Some(states.map(|state| (state.label().to_owned(), counts.get(*state).into())).collect())
     }
 }
 
@@ -205,7 +204,7 @@ fn listener(state: &ListenerState, draining: bool, view: &View, somaxconn: Optio
         requests_total: state.total(|w| &w.requests_total),
         accept_errors_total: state.total(|w| &w.accept_errors),
         accept_queue: accept_queue(state, view, somaxconn),
-        tcp_states: view.tcp_states(&state.tcp_states, &TOLD),
+        tcp_states: view.tcp_states(&state.tcp_states, &[TcpState::Listen]),
         closes: named(closes),
         rejects: named(rejects),
         responses: named(responses),
@@ -289,7 +288,7 @@ fn endpoint(upstream: &UpstreamState, state: &EndpointState, leaving: bool, view
             received_total: state.total(|w| &w.received_bytes),
             sent_total: state.total(|w| &w.sent_bytes),
         },
-        tcp_states: view.tcp_states(&state.tcp_states, OF_CONNECTIONS),
+        tcp_states: view.tcp_states(&state.tcp_states, &[]),
         time_wait: TimeWait {
             caused_total: state.total(|w| &w.time_wait_caused_total),
             avoided_total: state.total(|w| &w.time_wait_avoided_total),
