@@ -29,8 +29,10 @@ P99_RATIO = 1.5
 MEMORY_MIB = 16
 DESCRIPTORS = 16
 BALANCES = ["least_conn", "round_robin", "p2c", "random"]
-# Streams move so much a second each way, all together.
-STREAM_MIB_S = 8
+# Streams move so much a second each way, all together. A receiver whose buffer was full lets its sender go on
+# when a sixteenth of it is free (tcp_select_window in net/ipv4/tcp_output.c), which of 32 MiB is 2 MiB: at a
+# slower pace that would take longer than the 30 s after which the tool takes a stream for dead.
+STREAM_MIB_S = 32
 
 
 def main():
