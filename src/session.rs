@@ -1,9 +1,11 @@
 //! A client's session, from accept to close: what it takes, what it gives back, its one reason; and
 //! the table of a worker's sessions, in which whoever asks sees them.
 
+mod held_up;
 mod phase;
 mod table;
 
+pub use held_up::HeldUp;
 pub use phase::Phase;
 pub use table::{Entry, Page, SessionTable};
 

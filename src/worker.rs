@@ -9,7 +9,7 @@ use crate::command;
 use crate::forward::splice::Pipes;
 use crate::observe::access_log::AccessLog;
 use crate::registry::Registry;
-use crate::session::SessionTable;
+use crate::session::{HeldUp, SessionTable};
 use crate::timer::Timers;
 use stage::Stage;
 use std::cell::Cell;
@@ -47,6 +47,9 @@ const LAST_CLOSES: Duration = Duration::from_secs(2);
 /// Refused clients whose last bytes a worker reads at once; more are closed without. Together with
 /// the listening sockets they stay within the descriptors that the budget keeps back.
 const MAX_REFUSED: usize = 16;
+
+/// Kinds of sessions that are told of when they are cut.
+const CUT_TOLD: usize = 8;
 
 /// What a worker is made of, sent to its thread.
 #[derive(Debug)]
@@ -96,6 +99,7 @@ impl Parts {
                 }
             }
         }
+        worker.tell_what_is_cut(Instant::now());
         // Closed by the policy, not by being dropped: that would leave a TIME_WAIT for each.
         worker.stage.pools().iter().for_each(|pool| pool.dismiss());
         Ok(worker.sessions.len())
@@ -122,6 +126,22 @@ impl Worker {
             drain,
             refused: Cell::new(0),
             registry,
+        }
+    }
+
+    /// Says who is still there, now that they are cut, and what they are at.
+    fn tell_what_is_cut(&self, now: Instant) {
+        let all = self.sessions.held_up(now);
+        for HeldUp { listener, phase, endpoint, sessions, oldest, client } in all.iter().take(CUT_TOLD) {
+            let endpoint = endpoint.map(tracing::field::display);
+            tracing::warn!(
+                listener, %phase, endpoint, sessions, ?oldest, %client,
+                "cut, as they have not ended in time; the client is that of the oldest"
+            );
+        }
+        let rest: usize = all.iter().skip(CUT_TOLD).map(|held| held.sessions).sum();
+        if rest > 0 {
+            tracing::warn!(sessions = rest, "cut like those before");
         }
     }
 

@@ -53,19 +53,18 @@ impl Handover {
         self.desks.grow_to(workers);
     }
 
-    /// Leaves a message for a worker's keeper and wakes it.
-    ///
-    /// # Errors
-    /// The message, if that worker has closed its desk.
-    pub fn send(&self, to: usize, message: Message) -> Result<(), Message> {
+    /// Leaves a message for a worker's keeper and wakes it. Gives the message back if that worker has
+    /// closed its desk.
+    #[must_use = "a connection that is given back is open"]
+    pub fn send(&self, to: usize, message: Message) -> Option<Message> {
         let mut tray = self.tray(to);
         if tray.is_closed {
-            return Err(message);
+            return Some(message);
         }
         tray.messages.push(message);
         drop(tray);
         self.desks[to].bell.notify_one();
-        Ok(())
+        None
     }
 
     /// A worker has a pool from now on.

@@ -160,6 +160,13 @@ fn a_drain_has_a_deadline() {
     process.signal(Signal::TERM);
     assert_eq!(process.wait().code(), Some(0));
     assert_eq!(process.wait_for_entry("ended")["sessions_cut"], 1);
+    let cut = process.wait_for_entry("cut, as they have not ended in time; the client is that of the oldest");
+    assert_eq!(
+        (&cut["listener"], &cut["phase"], &cut["sessions"]),
+        (&"web".into(), &"exchange".into(), &1.into())
+    );
+    assert_eq!(cut["endpoint"], origin.address().to_string());
+    assert_eq!(cut["client"], client.address().to_string());
 }
 
 fn a_drain_ends_tunnels_at_its_deadline() {

@@ -24,7 +24,7 @@ impl Pool {
     /// Asks a sibling for an idle connection; the answer comes to the desk.
     pub fn ask(&self, sibling: usize) {
         self.coming.set(self.coming.get() + 1);
-        if self.handover.send(sibling, Message::Ask { from: self.worker }).is_err() {
+        if self.handover.send(sibling, Message::Ask { from: self.worker }).is_some() {
             self.coming.set(self.coming.get() - 1);
         }
     }
@@ -49,7 +49,7 @@ impl Pool {
         match message {
             Message::Ask { from } => {
                 let spare = self.take_idle(now).and_then(|connection| self.detach(connection));
-                if let Err(Message::Answer(Some(spare))) = self.handover.send(from, Message::Answer(spare)) {
+                if let Some(Message::Answer(Some(spare))) = self.handover.send(from, Message::Answer(spare)) {
                     self.adopt(spare, now);
                 }
             }
