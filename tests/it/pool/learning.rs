@@ -55,8 +55,8 @@ fn after_two_closes_the_pool_closes_first() {
     let proxy = Proxy::http(origin.address());
     let mut client = Client::connect(proxy.address());
     learn(&proxy, &mut client);
-    // Four fifths of it, and of how late the close was heard of.
-    assert_learned(&proxy, PATIENCE / 5 * 4 - Duration::from_millis(5), PATIENCE);
+    // Four fifths of it, and of how late the close was heard of; less where the response was.
+    assert_learned(&proxy, PATIENCE / 5 * 3, PATIENCE);
     for closes in 1..=3 {
         assert_eq!(client.get("/").text(), "ok");
         within(SOONER, "the pool closes", || proxy.discards(DiscardReason::IdleTimeout) == closes);
@@ -70,7 +70,8 @@ fn after_two_closes_the_pool_closes_first() {
 }
 
 /// The origin closes when it is asked too late: no FIN tells before. What is lost is sent again until
-/// it is learned, and a POST, which must not be, is not lost afterwards.
+/// it is learned, for which two closes have to be alike, and a POST, which must not be, is not lost
+/// afterwards.
 fn requests_that_met_a_close_teach_as_well() {
     const RHYTHM: Duration = Duration::from_millis(550);
     let origin = Origin::start(|conn| {
@@ -82,18 +83,23 @@ fn requests_that_met_a_close_teach_as_well() {
     });
     let proxy = Proxy::http(origin.address());
     let mut client = Client::connect(proxy.address());
-    for _ in 0..3 {
+    const ENOUGH: usize = 20;
+    let mut asked = 0;
+    while idle_timeout(&proxy).1 != IdleTimeoutFrom::Learned {
+        asked += 1;
+        assert!(asked <= ENOUGH, "nothing is learned of {ENOUGH} requests");
         assert_eq!(client.get("/").text(), "ok");
         thread::sleep(RHYTHM);
     }
-    assert_eq!(proxy.rested().retries(), 2);
-    assert_learned(&proxy, RHYTHM / 5 * 4 - Duration::from_millis(5), PATIENCE);
+    let lost = proxy.rested().retries();
+    assert!((2..=asked as u64).contains(&lost), "{lost} of {asked}");
+    assert_learned(&proxy, RHYTHM / 5 * 3, PATIENCE);
     for _ in 0..4 {
         client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 4\r\n\r\nbody");
         assert_eq!(client.response().status(), 200);
         thread::sleep(RHYTHM);
     }
-    assert_eq!(proxy.rested().retries(), 2);
+    assert_eq!(proxy.rested().retries(), lost);
 }
 
 fn a_restart_teaches_nothing() {
