@@ -129,5 +129,6 @@ pub mod source;
 pub mod supervisor;
 pub mod sys;
 pub mod timer;
+pub mod upgrade;
 pub mod upstream;
 pub mod worker;

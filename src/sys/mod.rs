@@ -1,6 +1,7 @@
 //! The only module with system calls that the standard library, tokio and socket2 do not wrap.
 
 pub mod cpu;
+pub mod fd_passing;
 pub mod limits;
 pub mod local_ports;
 pub mod netstat;
