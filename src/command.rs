@@ -5,6 +5,8 @@
 
 use crate::addr::Ends;
 use crate::config::model;
+use crate::pool::connection::Detached;
+use crate::pool::heir::Heir;
 use crate::registry::{EndpointState, ListenerState, Running};
 use crate::session::Phase;
 use std::io;
@@ -33,6 +35,15 @@ pub enum Command {
     /// Leave listening sockets and endpoints to the others, and end when the last session has, or when
     /// this much time has passed.
     Leave(Duration),
+    /// Take in these idle connections, each to its endpoint.
+    Adopt(Vec<(Arc<EndpointState>, Detached)>),
+    /// Give away what has been idle for at least this long.
+    Lend {
+        /// For how long.
+        idle_for: Duration,
+        /// Where to. Dropped when that is all.
+        to: Heir,
+    },
     /// Tell which of these sockets are yours.
     Find {
         /// The sockets.

@@ -4,10 +4,12 @@
 mod endpoint;
 mod per_worker;
 mod reloads;
+mod succession;
 
 pub use endpoint::{EndpointState, IdleTimeoutFrom, Sources};
 pub use per_worker::{Iter, PerWorker};
 pub use reloads::{FileStatus, ReloadLog};
+pub use succession::{Predecessor, Succession};
 
 use crate::addr::ListenAddr;
 use crate::budget::Budget;
@@ -40,6 +42,8 @@ pub struct Registry {
     pub close_wait: CloseWait,
     /// What became of the configuration file since.
     pub reloads: ReloadLog,
+    /// The process before this one, and the one after it.
+    pub succession: Succession,
     /// When the process began to serve.
     pub started: Instant,
     /// Set once, when the drain begins.
@@ -148,6 +152,7 @@ impl Registry {
             budgets: Budgets::default(),
             close_wait: CloseWait::default(),
             reloads: ReloadLog::default(),
+            succession: Succession::default(),
             started: Instant::now(),
             draining: AtomicBool::new(false),
         }

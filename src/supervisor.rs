@@ -5,10 +5,14 @@ mod build;
 mod reload;
 mod sockets;
 mod sources;
+mod takeover;
 mod team;
+mod upgrade;
 mod watch;
 
 pub use reload::Reloader;
+pub use takeover::{Predecessor, TakeoverError};
+pub use upgrade::{Program, Upgrader};
 
 use crate::admin::{self, AdminSocket, AdminState};
 use crate::budget::Budget;
@@ -30,6 +34,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
+use takeover::{Estate, Inherited};
 use team::Team;
 use tokio_util::sync::CancellationToken;
 use watch::Watch;
@@ -40,7 +45,7 @@ pub struct Supervisor {
     registry: Arc<Registry>,
     admin_address: Option<SocketAddr>,
     tokens: Tokens,
-    reloader: Arc<Reloader>,
+    upgrader: Arc<Upgrader>,
     threads: Arc<Mutex<Option<Threads>>>,
 }
 
@@ -63,8 +68,22 @@ struct Tokens {
     stop: CancellationToken,
     /// Cancelled when the workers have ended.
     over: CancellationToken,
+    /// Cancelled when the admin server is to end: then, or when another process has it.
+    admin: CancellationToken,
     /// The sockets that clients come to; none once a drain begins.
     held: AllHeld,
+}
+
+/// What there may be to begin with, beside a configuration.
+#[derive(Debug, Default)]
+pub struct Beginning {
+    /// The file that the configuration was loaded from, which [`Reloader::reload`] reads again, and its
+    /// [`fingerprint`](crate::config::load::fingerprint) from before it was.
+    pub file: Option<(PathBuf, u64)>,
+    /// What [`Upgrader::upgrade`] starts.
+    pub program: Option<Program>,
+    /// The process that this one takes over from.
+    pub predecessor: Option<Predecessor>,
 }
 
 /// Why the proxy did not start.
@@ -75,13 +94,22 @@ pub enum StartError {
     Bind(Vec<BindError>),
     /// The admin server could not be bound.
     #[error("{0}")]
-    Admin(admin::BindError),
+    Admin(#[from] admin::BindError),
+    /// The process that was to be taken over from is gone, or does not play its part.
+    #[error("{0}")]
+    Takeover(#[from] TakeoverError),
     /// The access log could not be opened.
     #[error("access log: {0}")]
     AccessLog(io::Error),
     /// A thread or a runtime could not be started.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
+}
+
+impl From<Vec<BindError>> for StartError {
+    fn from(errors: Vec<BindError>) -> Self {
+        Self::Bind(errors)
+    }
 }
 
 /// How a drain went.
@@ -98,17 +126,46 @@ impl Supervisor {
     /// # Errors
     /// See [`StartError`].
     pub fn start(config: Config) -> Result<Self, StartError> {
-        Self::start_from(config, None)
+        Self::begin(config, Beginning::default())
     }
 
-    /// The same with the file that the configuration was loaded from, which [`Reloader::reload`] reads
-    /// again, and its [`fingerprint`](crate::config::load::fingerprint) from before it was.
+    /// The same with what else there is to begin with.
     ///
     /// # Errors
     /// See [`StartError`].
-    pub fn start_from(config: Config, file: Option<(PathBuf, u64)>) -> Result<Self, StartError> {
-        let bound = bind::bind_all(&config).map_err(StartError::Bind)?;
-        let socket = admin::bind(&config.admin).map_err(StartError::Admin)?;
+    pub fn begin(config: Config, beginning: Beginning) -> Result<Self, StartError> {
+        let Beginning { file, program, predecessor } = beginning;
+        let result = Self::try_begin(config, file, program, predecessor.as_ref());
+        let (supervisor, estate) = result.inspect_err(|error| {
+            if let Some(predecessor) = &predecessor {
+                predecessor.fail(error.to_string());
+            }
+        })?;
+        if let Some(predecessor) = predecessor {
+            let over = supervisor.tokens.over.clone();
+            predecessor.relieve(estate, over).map_err(StartError::Thread)?;
+        }
+        Ok(supervisor)
+    }
+
+    fn try_begin(
+        config: Config,
+        file: Option<(PathBuf, u64)>,
+        program: Option<Program>,
+        predecessor: Option<&Predecessor>,
+    ) -> Result<(Self, Estate), StartError> {
+        let mut inherited = match predecessor {
+            Some(predecessor) => predecessor.sockets(&config, admin::name(&config.admin.listen))?,
+            None => Inherited::default(),
+        };
+        let count = inherited.count();
+        let bound = bind::bind_missing(&config, std::mem::take(&mut inherited.listeners))?;
+        let newly_bound = bound.iter().filter(|bound| !bound.is_inherited).count();
+        let socket = match inherited.admin.take() {
+            Some(descriptor) => admin::adopt(&config.admin, descriptor)?,
+            None => admin::bind(&config.admin)?,
+        };
+        let admin_handle = socket.handle(&config.admin).map_err(StartError::Thread)?;
         let access_log = AccessLog::open(&config.log).map_err(StartError::AccessLog)?;
         let budget = Arc::new(Budget::new(nofile(), fixed_descriptors(&config)));
         let mut sources = SourceMaker::new();
@@ -121,22 +178,37 @@ impl Supervisor {
         let tokens = Tokens::new(&registry, held);
         let admin_address = socket.address();
         let workers = team::Threads::default();
-        let started = start_workers(&registry, access_log.clone(), &tokens, &workers);
-        let (team, crew) = started.map_err(|error| tokens.stopped_for(&workers, error))?;
+        let stopped = |error: StartError| tokens.stopped_for(&workers, error);
+        let io_stopped = |error| tokens.stopped_for(&workers, StartError::Thread(error));
+        let (team, crew) = start_workers(&registry, access_log.clone(), &tokens, &workers).map_err(io_stopped)?;
+        let mut estate = Estate::new(Arc::clone(&registry), crew.clone());
+        if let Some(predecessor) = predecessor {
+            team.idle(&registry.running()).map_err(io_stopped)?;
+            predecessor
+                .wait_for_word(&mut estate, count, newly_bound)
+                .map_err(|error| stopped(error.into()))?;
+        }
+        open(&team, &tokens, &registry.running(), predecessor.is_some()).map_err(io_stopped)?;
         let reloader = Reloader::new(Arc::clone(&registry), tokens.clone(), file, team, sources);
         let reloader = Arc::new(reloader);
-        let stopped = |error| tokens.stopped_for(&workers, error);
-        let census = Census::start(Arc::clone(&registry), crew.clone()).map_err(stopped)?;
+        let census = Census::start(Arc::clone(&registry), crew.clone()).map_err(io_stopped)?;
         let watch = reloader.file().map(|file| Watch::start(file, &registry, &reloader));
-        let watch = watch.transpose().map_err(stopped)?;
-        let control = start_control(socket, access_log, crew, &reloader, &tokens).map_err(stopped)?;
+        let watch = watch.transpose().map_err(io_stopped)?;
+        admin_handle.own_file();
+        let upgrader = Arc::new(Upgrader::new(&reloader, &tokens, crew, admin_handle, program));
+        let control = start_control(socket, access_log, &upgrader, &tokens).map_err(io_stopped)?;
         let threads = Arc::new(Mutex::new(Some(Threads { workers, census, watch, control })));
-        Ok(Self { registry, admin_address, tokens, reloader, threads })
+        Ok((Self { registry, admin_address, tokens, upgrader, threads }, estate))
+    }
+
+    /// Who lets another process take over.
+    pub fn upgrader(&self) -> &Arc<Upgrader> {
+        &self.upgrader
     }
 
     /// Who reads the configuration again.
     pub fn reloader(&self) -> &Arc<Reloader> {
-        &self.reloader
+        self.upgrader.reloader()
     }
 
     /// What runs, and its counters.
@@ -174,6 +246,7 @@ impl Supervisor {
         }
         drop(threads.census);
         drop(threads.watch);
+        self.upgrader.finish();
         self.tokens.over.cancel();
         // The control thread has no result; if it panicked, there is nothing left to wait for.
         let _ = threads.control.join();
@@ -189,11 +262,13 @@ impl Threads {
 
 impl Tokens {
     fn new(registry: &Arc<Registry>, held: Vec<Held>) -> Self {
+        let over = CancellationToken::new();
         Self {
             registry: Arc::clone(registry),
             drain: CancellationToken::new(),
             stop: CancellationToken::new(),
-            over: CancellationToken::new(),
+            admin: over.child_token(),
+            over,
             held: Arc::new(Mutex::new(held)),
         }
     }
@@ -208,11 +283,11 @@ impl Tokens {
     }
 
     /// The start has failed: what was started ends. A worker's own error says more.
-    fn stopped_for(&self, workers: &team::Threads, error: io::Error) -> StartError {
+    fn stopped_for(&self, workers: &team::Threads, error: StartError) -> StartError {
         self.stop.cancel();
         let workers = std::mem::take(&mut *workers.lock().unwrap_or_else(PoisonError::into_inner));
         let ended = workers.into_iter().filter_map(|worker| worker.join().ok()?.err());
-        StartError::Thread(ended.last().unwrap_or(error))
+        ended.last().map_or(error, StartError::Thread)
     }
 }
 
@@ -275,38 +350,47 @@ fn start_workers(
     let crew = Crew::default();
     let mut team = Team::new(start, crew.clone(), Arc::clone(threads));
     let recruits = team.recruit(running.config.runtime.workers)?;
-    let workers: Vec<usize> = recruits.indices().collect();
     team.join(recruits);
+    Ok((team, crew))
+}
+
+/// Has the workers accept. `adapt`: the sockets were made by another process, with its options.
+fn open(team: &Team, tokens: &Tokens, running: &Arc<Running>, adapt: bool) -> io::Result<()> {
+    let workers = team.staying(running.config.runtime.workers);
     let allotments = {
         let mut held = tokens.held.lock().unwrap_or_else(PoisonError::into_inner);
         for (held, state) in held.iter_mut().zip(&running.listeners) {
+            if adapt && let Err(error) = held.adapt(&state.config, state.backlog) {
+                let (listener, address) = (&state.config.name, state.address);
+                tracing::error!(listener, %address, %error, "a socket option stays as it was");
+            }
             held.share(&workers, state, &state.config)?;
             held.name_queues(&state.queues);
         }
         let before = vec![None; held.len()];
         reload::allot(&workers, &held, &before)?
     };
-    team.give(allotments, &running).map_err(io::Error::other)?;
-    Ok((team, crew))
+    team.give(allotments, running).map_err(io::Error::other)
 }
 
 /// Starts the thread of the admin server, which also ends an overlong drain.
 fn start_control(
     socket: AdminSocket,
     access_log: Option<AccessLog>,
-    workers: Crew,
-    reloader: &Arc<Reloader>,
+    upgrader: &Arc<Upgrader>,
     tokens: &Tokens,
 ) -> io::Result<JoinHandle<()>> {
-    let (drain, reload) = (tokens.clone(), Arc::clone(reloader));
+    let (drain, reload, upgrade) = (tokens.clone(), Arc::clone(upgrader.reloader()), Arc::clone(upgrader));
+    let reloader = Arc::clone(upgrader.reloader());
     let state = Arc::new(AdminState {
         registry: Arc::clone(&tokens.registry),
-        workers,
+        workers: upgrader.crew().clone(),
         access_log,
         drain: Box::new(move || drain.begin_drain()),
         reload: Box::new(move || reload.reload()),
+        upgrade: Box::new(move || upgrade.upgrade()),
     });
-    let (tokens, reloader) = (tokens.clone(), Arc::clone(reloader));
+    let tokens = tokens.clone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     thread::Builder::new().name("control".into()).spawn(move || {
         runtime.block_on(control(socket, state, tokens, reloader));
@@ -328,12 +412,14 @@ async fn control(socket: AdminSocket, state: Arc<AdminState>, tokens: Tokens, re
             reloader.tidy();
         }
     };
-    tokio::select! {
-        ended = admin::serve(socket, state, over.cancelled()) => {
-            if let Err(error) = ended {
-                tracing::error!(%error, "the admin server has ended");
-            }
+    let serve = async {
+        if let Err(error) = admin::serve(socket, state, tokens.admin.cancelled()).await {
+            tracing::error!(%error, "the admin server has ended");
         }
+        over.cancelled().await;
+    };
+    tokio::select! {
+        () = serve => {}
         () = end_drain => {}
         () = tidy => {}
         () = sources::follow(Arc::clone(&registry)) => {}

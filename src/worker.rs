@@ -44,6 +44,9 @@ pub struct Worker {
 /// What a worker that leaves gives idle clients, after their time is over, to be closed by the policy.
 const LAST_CLOSES: Duration = Duration::from_secs(2);
 
+/// What idle clients of a process that another has taken over from are given, at most.
+const FAREWELL: Duration = Duration::from_secs(5);
+
 /// Refused clients whose last bytes a worker reads at once; more are closed without. Together with
 /// the listening sockets they stay within the descriptors that the budget keeps back.
 const MAX_REFUSED: usize = 16;
@@ -149,10 +152,28 @@ impl Worker {
         // What waits in the accept queues is still served: closing the socket would reset it.
         self.stage.close().await;
         self.stage.pools().iter().for_each(|pool| pool.shut());
+        let patience = self.patience();
+        if !patience.is_zero() {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.sessions.emptied() => return,
+                () = tokio::time::sleep(patience) => {}
+            }
+        }
+        self.stage.end_idle();
         self.timers.wake_all();
         tokio::select! {
             () = stop.cancelled() => {}
             () = self.sessions.emptied() => {}
+        }
+    }
+
+    /// How long a drain leaves clients that are idle their connections, to be told with their next response
+    /// that it is the last: a close might cross a request. When nobody takes over from this process, not at all.
+    fn patience(&self) -> Duration {
+        match self.registry.succession.is_handed_over() {
+            true => (self.registry.running().config.runtime.shutdown_timeout / 2).min(FAREWELL),
+            false => Duration::ZERO,
         }
     }
 

@@ -23,7 +23,7 @@ const MODULES: &[&[&str]] = &[
     &["addr", "reason", "budget", "buffer", "timer"],
     &["config"],
     &["sys"],
-    &["http1", "close", "source"],
+    &["http1", "close", "source", "upgrade"],
     &["registry", "session", "command", "metrics", "upstream", "pool"],
     &["observe"],
     &["listener", "worker", "forward"],

@@ -6,9 +6,12 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use std::fs::{self, Permissions};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 64;
@@ -52,7 +55,58 @@ pub(super) enum Bound {
     Unix(UnixListener, SocketFile),
 }
 
+/// The socket once more, for a process that takes over from this one.
+#[derive(Clone, Debug)]
+pub struct AdminHandle {
+    listen: AdminListen,
+    descriptor: Arc<OwnedFd>,
+    is_kept: Arc<AtomicBool>,
+}
+
+impl AdminHandle {
+    /// Where it listens, as the configuration has it.
+    pub fn listen(&self) -> &AdminListen {
+        &self.listen
+    }
+
+    /// The socket.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+
+    /// The file of a Unix socket is another process's: it is not removed.
+    pub fn leave_file(&self) {
+        self.is_kept.store(true, Relaxed);
+    }
+
+    /// It is this process's: it is removed in the end.
+    pub fn own_file(&self) {
+        self.is_kept.store(false, Relaxed);
+    }
+}
+
+/// The address as the configuration has it: `host:port`, or `unix:/path`.
+pub fn name(listen: &AdminListen) -> String {
+    match listen {
+        AdminListen::Tcp(address) => address.to_string(),
+        AdminListen::Unix(path) => format!("unix:{}", path.display()),
+    }
+}
+
 impl AdminSocket {
+    /// The socket once more.
+    ///
+    /// # Errors
+    /// When there is no descriptor.
+    pub fn handle(&self, admin: &Admin) -> io::Result<AdminHandle> {
+        let (descriptor, is_kept) = match &self.bound {
+            Bound::Tcp(listener) => (listener.as_fd(), Arc::default()),
+            Bound::Unix(listener, file) => (listener.as_fd(), Arc::clone(&file.is_kept)),
+        };
+        let descriptor = Arc::new(descriptor.try_clone_to_owned()?);
+        Ok(AdminHandle { listen: admin.listen.clone(), descriptor, is_kept })
+    }
+
     /// The address, with the port that the kernel gave where 0 was asked for; `None` for a Unix socket.
     pub fn address(&self) -> Option<SocketAddr> {
         match &self.bound {
@@ -73,6 +127,30 @@ pub fn bind(admin: &Admin) -> Result<AdminSocket, BindError> {
         AdminListen::Tcp(address) => bind_tcp(*address)?,
         AdminListen::Unix(path) => bind_unix(path)?,
     };
+    Ok(AdminSocket { bound, token })
+}
+
+/// Goes on with a socket that listens already where the configuration says. Its file is another process's until
+/// [`AdminHandle::own_file`].
+pub fn adopt(admin: &Admin, descriptor: OwnedFd) -> Result<AdminSocket, BindError> {
+    let failed = |error| BindError::Io { address: name(&admin.listen), error };
+    let token = admin.token_file.as_deref().map(Token::read).transpose()?;
+    let bound = match &admin.listen {
+        AdminListen::Tcp(address) if token.is_none() && !address.ip().is_loopback() => {
+            return Err(BindError::NoToken(*address));
+        }
+        AdminListen::Tcp(_) => Bound::Tcp(TcpListener::from(descriptor)),
+        AdminListen::Unix(path) => {
+            let file = SocketFile::created(path).map_err(failed)?;
+            file.is_kept.store(true, Relaxed);
+            Bound::Unix(UnixListener::from(descriptor), file)
+        }
+    };
+    match &bound {
+        Bound::Tcp(listener) => listener.set_nonblocking(true),
+        Bound::Unix(listener, _) => listener.set_nonblocking(true),
+    }
+    .map_err(failed)?;
     Ok(AdminSocket { bound, token })
 }
 
@@ -145,17 +223,19 @@ fn occupant(path: &Path) -> io::Result<Occupant> {
 pub(super) struct SocketFile {
     path: PathBuf,
     identity: (u64, u64),
+    is_kept: Arc<AtomicBool>,
 }
 
 impl SocketFile {
     fn created(path: &Path) -> io::Result<Self> {
-        Ok(Self { path: path.to_owned(), identity: identity(path)? })
+        Ok(Self { path: path.to_owned(), identity: identity(path)?, is_kept: Arc::default() })
     }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if identity(&self.path).is_ok_and(|found| found == self.identity) {
+        let is_ours = !self.is_kept.load(Relaxed);
+        if is_ours && identity(&self.path).is_ok_and(|found| found == self.identity) {
             // There is nothing to do about a failure: the next start replaces the dead socket.
             let _ = fs::remove_file(&self.path);
         }

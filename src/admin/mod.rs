@@ -1,5 +1,5 @@
-//! The admin server: statistics, metrics, health of the process itself, the dashboard, and the drain,
-//! over HTTP.
+//! The admin server: statistics, metrics, health of the process itself, the dashboard, the drain
+//! and the upgrade, over HTTP.
 //!
 //! Without a token it is for this host only: on a loopback address or a Unix socket. With one
 //! (`admin.token_file`), every request has to carry it, wherever it comes from, except for what holds
@@ -23,11 +23,13 @@ mod routes;
 mod server;
 mod site;
 mod token;
+pub mod upgrade;
 
-pub use bind::{AdminSocket, BindError, bind};
+pub use bind::{AdminHandle, AdminSocket, BindError, adopt, bind, name};
 pub use reload::{ReloadError, Reloaded};
 pub use server::serve;
 pub use token::{Token, TokenError};
+pub use upgrade::{UpgradeError, Upgraded};
 
 use crate::command::Crew;
 use crate::observe::access_log::AccessLog;
@@ -37,6 +39,9 @@ use std::sync::Arc;
 
 /// Reads the configuration again.
 pub type Reload = Box<dyn Fn() -> Result<Reloaded, ReloadError> + Send + Sync>;
+
+/// Lets another process take over.
+pub type Upgrade = Box<dyn Fn() -> Result<Upgraded, UpgradeError> + Send + Sync>;
 
 /// What the admin server reads, and the commands that it may give.
 pub struct AdminState {
@@ -50,6 +55,8 @@ pub struct AdminState {
     pub drain: Box<dyn Fn() + Send + Sync>,
     /// Reads the configuration again; called for each `POST /reload`, on a thread that may wait.
     pub reload: Reload,
+    /// Lets another process take over; called for each `POST /upgrade`, on a thread that may wait.
+    pub upgrade: Upgrade,
 }
 
 impl fmt::Debug for AdminState {

@@ -4,7 +4,7 @@ use super::feed::Pulse;
 use super::guard::{self, Transport, Verdict};
 use super::reply::{Coming, Reply, busy, compact_json, events, json, not_allowed, text, whole};
 use super::site::Site;
-use super::{AdminState, page, reload};
+use super::{AdminState, page, reload, upgrade};
 use crate::config::view;
 use crate::metrics::host::Host;
 use crate::metrics::render;
@@ -49,6 +49,7 @@ const INDEX: &str = concat!(
     "GET  /readyz       200 while new clients are served, 503 once it drains\n",
     "GET  /help         this list\n",
     "POST /reload       read the configuration again; answers what is different, as JSON\n",
+    "POST /upgrade      start the program again, and let the new process take over; answers what it has, as JSON\n",
     "POST /drain        stop listening, finish what runs, exit\n",
 );
 
@@ -71,6 +72,10 @@ pub(super) fn answer<B: Body>(request: &Request<B>, visitor: &Visitor, site: &Si
         (Verdict::Serve, None) if request.uri().path() == "/connections" => connections(request, site),
         (Verdict::Serve, None) if request.uri().path() == "/reload" => match *request.method() {
             Method::POST => Coming::Later(Box::pin(reload(Arc::clone(&site.state)))),
+            _ => not_allowed("POST").into(),
+        },
+        (Verdict::Serve, None) if request.uri().path() == "/upgrade" => match *request.method() {
+            Method::POST => Coming::Later(Box::pin(upgrade(Arc::clone(&site.state)))),
             _ => not_allowed("POST").into(),
         },
         (Verdict::Serve, None) => route(request, visitor, site).into(),
@@ -179,6 +184,23 @@ async fn reload(state: Arc<AdminState>) -> Reply {
         Err(error) => {
             tracing::error!(%error, "a reload broke off");
             text(StatusCode::INTERNAL_SERVER_ERROR, "the reload broke off; the log says why\n")
+        }
+    }
+}
+
+/// Starts a process and waits for it: on a thread of its own.
+async fn upgrade(state: Arc<AdminState>) -> Reply {
+    tracing::info!("the admin server was asked to upgrade");
+    match tokio::task::spawn_blocking(move || (state.upgrade)()).await {
+        Ok(Ok(done)) => json(&done),
+        Ok(Err(error)) => {
+            let mut reply = json(&upgrade::Failure { error: error.to_string() });
+            *reply.status_mut() = error.status();
+            reply
+        }
+        Err(error) => {
+            tracing::error!(%error, "an upgrade broke off");
+            text(StatusCode::INTERNAL_SERVER_ERROR, "the upgrade broke off; the log says why\n")
         }
     }
 }

@@ -106,6 +106,7 @@ mod tests {
             access_log: None,
             drain: Box::new(|| {}),
             reload: Box::new(|| Err(ReloadError::NoFile)),
+            upgrade: Box::new(|| Err(crate::admin::UpgradeError::NoProgram)),
         };
         let site = Site::new(state.into(), None, CancellationToken::new());
         let samples =

@@ -128,6 +128,17 @@ pub(super) enum Command {
                             millpond reload --admin unix:/run/millpond/admin.sock")]
     Reload(ReloadArgs),
 
+    /// Have a running instance hand over to a new process, without a client noticing
+    ///
+    /// The instance starts its program again, from the path by which it was started itself: put the new
+    /// version there before. The new process checks its configuration, takes over the listening sockets and the
+    /// idle connections to endpoints, and serves; only then does the old one stop accepting and drain. If
+    /// anything fails, the old one serves on, and the exit code is 1. SIGUSR2 does the same, and writes it to
+    /// the log.
+    #[command(after_help = "Examples:\n  millpond upgrade\n  millpond upgrade --json\n  \
+                            millpond upgrade --admin unix:/run/millpond/admin.sock")]
+    Upgrade(UpgradeArgs),
+
     /// Watch a running instance, full screen
     ///
     /// Listeners, endpoints, sockets in CLOSE_WAIT and everything that is wrong, in words. `?` shows
@@ -309,6 +320,16 @@ fn checked(key: &'static str) -> impl Fn(&str) -> Result<String, String> + Clone
         Ok(()) => Ok(text.to_owned()),
         Err(wrong) => Err(wrong.to_string()),
     }
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct UpgradeArgs {
+    #[command(flatten)]
+    pub(super) instance: Instance,
+
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -19,6 +19,7 @@ mod stats;
 mod summary;
 mod table;
 mod top;
+mod upgrade;
 
 use args::{Args, Command};
 use clap::Parser;
@@ -56,6 +57,7 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
         Command::Health(args) => health::health(&args, &mut out),
         Command::Conns(args) => conns::conns(&args, &mut out),
         Command::Reload(args) => reload::reload(&args, &mut out),
+        Command::Upgrade(args) => upgrade::upgrade(&args, &mut out),
         Command::Top(args) => {
             // A panic on another thread gives the terminal back through standard output.
             drop(out);

@@ -6,17 +6,22 @@ use crate::config::diagnostic::Diagnostics;
 use crate::config::load::{Loaded, adhoc, fingerprint, load, process_variable};
 use crate::config::model::{AdminListen, Protocol};
 use crate::observe::logging;
-use crate::supervisor::Supervisor;
+use crate::supervisor::{Beginning, Predecessor, Program, Supervisor};
 use anyhow::Context;
 
 /// Runs until a signal or the admin server ends it.
 pub(super) fn run(args: RunArgs) -> anyhow::Result<u8> {
+    let mut predecessor = Predecessor::from_environment()?;
+    let program = Program::of_this_process().context("cannot tell which program this is")?;
     let file = args.config.clone();
     let fingerprint = file.as_deref().map(fingerprint);
     let Loaded { config, warnings, .. } = match configuration(args) {
         Ok(loaded) => loaded,
         Err(problems) => {
             report(&problems);
+            if let Some(predecessor) = predecessor.take() {
+                predecessor.fail(problems.to_string());
+            }
             return Ok(1);
         }
     };
@@ -26,7 +31,8 @@ pub(super) fn run(args: RunArgs) -> anyhow::Result<u8> {
     }
     let signals = Signals::install().context("signals cannot be handled")?;
     let admin = config.admin.listen.clone();
-    let supervisor = Supervisor::start_from(config, file.zip(fingerprint))?;
+    let beginning = Beginning { file: file.zip(fingerprint), program: Some(program), predecessor };
+    let supervisor = Supervisor::begin(config, beginning)?;
     announce(&supervisor, &admin);
     signals.obey(supervisor.clone()).context("signals cannot be handled")?;
     let report = supervisor.wait();

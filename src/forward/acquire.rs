@@ -26,6 +26,9 @@ const WARM_RETRY: Duration = Duration::from_secs(1);
 /// How soon it is looked again whether ports have come back for those who wait for them.
 const PORTS_LOOK: Duration = Duration::from_millis(100);
 
+/// How soon it is looked again whether a predecessor has given a connection up, here or to a sibling.
+const GIFTS_LOOK: Duration = Duration::from_millis(2);
+
 /// Why there is no connection for a request.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AcquireError {
@@ -170,6 +173,10 @@ fn provide(pool: &Rc<Pool>, now: Instant) -> Option<Level> {
             pool.ask(sibling);
             continue;
         }
+        if pool.awaits_gift(now) {
+            pool.call_by(now + GIFTS_LOOK);
+            break;
+        }
         match begin_dial(pool, now) {
             Ok(slot) => spawn_dial(pool, slot),
             Err(NoSlot::MaxConnections) => break,
@@ -269,8 +276,13 @@ async fn keep(pool: Rc<Pool>) {
         if provide(&pool, now).is_some() {
             next = Some(next.map_or(now + PORTS_LOOK, |next| next.min(now + PORTS_LOOK)));
         }
+        if pool.awaits_gift(now) {
+            next = Some(next.map_or(now + GIFTS_LOOK, |next| next.min(now + GIFTS_LOOK)));
+        }
         if pool.cold() > 0 {
-            if warm_at <= now {
+            if pool.expects_gifts(now) {
+                warm_at = warm_at.max(now + WARM_SPACING);
+            } else if warm_at <= now {
                 let warmed = dial_if_possible(&pool, Level::Warn, now);
                 warm_at = now + if warmed { warm_spacing(&pool) } else { WARM_RETRY };
             }

@@ -89,7 +89,9 @@ async fn accept(
             Err(error) => recover(&worker, &inlet, &mut backoff, &error).await,
         }
     }
-    empty_queue(&worker, &inlet, socket);
+    if !worker.registry.succession.has_given_away(inlet.state.address.0) {
+        empty_queue(&worker, &inlet, socket);
+    }
 }
 
 /// Admits whoever the kernel has accepted already: closing the listening socket would reset them. The

@@ -28,6 +28,8 @@ pub struct Bound {
     pub backlog: u32,
     /// Non-blocking; one a worker. Without SO_REUSEPORT one for all of them.
     pub sockets: Vec<TcpListener>,
+    /// Whether they were there already.
+    pub is_inherited: bool,
 }
 
 /// Why a listener could not be bound.
@@ -52,6 +54,38 @@ pub fn bind_all(config: &Config) -> Result<Vec<Bound>, Vec<BindError>> {
     bind_listeners(&config.listeners, config.runtime.workers)
 }
 
+/// The same where sockets are there already that listen on some of the addresses: `inherited`, one entry for
+/// each address of each listener, or none at all.
+pub fn bind_missing(config: &Config, inherited: Vec<Vec<TcpListener>>) -> Result<Vec<Bound>, Vec<BindError>> {
+    let all = config.listeners.iter().flat_map(|l| l.bind.iter().map(move |bind| (l, *bind)));
+    let all: Vec<(&Arc<Listener>, SocketAddr)> = all.collect();
+    let has = |place: usize| inherited.get(place).is_some_and(|sockets| !sockets.is_empty());
+    let places = |there: bool| (0..all.len()).filter(move |place| has(*place) == there);
+    let ours: Vec<SocketAddr> = places(true).map(|place| all[place].1).collect();
+    let missing = places(false).map(|place| all[place]);
+    let mut bound = bind_addresses(missing, config.runtime.workers, &ours)?.into_iter();
+    let mut inherited = inherited.into_iter();
+    let each = all.iter().map(|(listener, bind)| match inherited.next().filter(|all| !all.is_empty()) {
+        Some(sockets) => taken(listener, *bind, sockets),
+        None => Ok(bound.next().expect("whatever was missing is bound")),
+    });
+    each.collect::<Result<_, BindError>>().map_err(|error| vec![error])
+}
+
+/// An address with sockets that listen already. Their options are left alone, as they may be another process's
+/// as well: [`adapt`].
+fn taken(listener: &Arc<Listener>, bind: SocketAddr, sockets: Vec<TcpListener>) -> Result<Bound, BindError> {
+    let failed = |error: io::Error| BindError {
+        listener: listener.name.clone(),
+        address: bind,
+        why: format!("a socket that was handed over is of no use: {error}"),
+    };
+    let address = sockets.first().map_or(Ok(bind), TcpListener::local_addr).map_err(failed)?;
+    sockets.iter().try_for_each(|socket| socket.set_nonblocking(true)).map_err(failed)?;
+    let (config, backlog) = (Arc::clone(listener), effective_backlog(listener));
+    Ok(Bound { address: ListenAddr(address), bind, config, backlog, sockets, is_inherited: true })
+}
+
 /// Binds every address of these listeners, for this many workers, or nothing and says everything that
 /// is wrong.
 pub fn bind_listeners(listeners: &[Arc<Listener>], workers: usize) -> Result<Vec<Bound>, Vec<BindError>> {
@@ -74,7 +108,8 @@ pub fn bind_addresses<'a>(
         let beside = ours.iter().any(|other| explain::overlap(*other, bind));
         match open_all(bind, &listener.socket, backlog, workers, beside) {
             Ok((address, sockets)) => {
-                bound.push(Bound { address, bind, config: Arc::clone(listener), backlog, sockets });
+                let config = Arc::clone(listener);
+                bound.push(Bound { address, bind, config, backlog, sockets, is_inherited: false });
             }
             Err(error) => errors.push(BindError {
                 listener: listener.name.clone(),

@@ -92,6 +92,27 @@ pub struct Process {
     pub fds: Descriptors,
     /// Resident memory.
     pub memory_bytes: Option<u64>,
+    /// Its id, which is another after an upgrade.
+    #[serde(default)]
+    pub pid: Option<u32>,
+    /// The process that it has taken over from; `None`: it was started by itself.
+    #[serde(default)]
+    pub predecessor: Option<Predecessor>,
+}
+
+/// The process before this one: an upgrade.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Predecessor {
+    /// Its id.
+    pub pid: u32,
+    /// Its version.
+    pub version: String,
+    /// Whether it still drains.
+    pub draining: bool,
+    /// Listening sockets that came from it.
+    pub listening_sockets: u64,
+    /// Idle connections to endpoints that came from it.
+    pub connections: u64,
 }
 
 /// File descriptors of the process.
@@ -254,7 +275,7 @@ pub struct Endpoint {
     pub reused_total: u64,
     /// Reused leases of all leases; `None` before the first.
     pub reuse_ratio: Option<f64>,
-    /// Idle connections taken over from another worker.
+    /// Idle connections taken over from another worker, or from the process before this one.
     pub taken_over_total: u64,
     /// Requests sent again on another connection.
     pub retries_total: u64,

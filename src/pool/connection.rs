@@ -16,7 +16,9 @@ use crate::source::ports::{Left, SourcePorts};
 use crate::sys::sock_diag::TcpState;
 use crate::sys::sockopt;
 use crate::sys::tcp_info::tcp_state;
+use crate::upgrade::Moved;
 use std::io;
+use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -147,41 +149,9 @@ impl Connection {
     }
 
     /// Closes it by the close policy. Counts why, and tells the ports of its source what it leaves.
-    pub fn close(mut self, ending: Ending, close: UpstreamClose, counters: &EndpointCounters) {
-        counters.discards.inc(ending.reason.index());
-        let time_wait = self.prepare_close(policy::endpoint(self.facts(ending, close)));
-        match time_wait {
-            TimeWait::Left => counters.time_wait_caused_total.inc(),
-            TimeWait::Avoided => counters.time_wait_avoided_total.inc(),
-            TimeWait::NotHere => {}
-        }
-        let left = if time_wait == TimeWait::Left { Left::TimeWait } else { Left::Nothing };
-        self.0.life.slot.port.leaves(left);
-    }
-
-    /// What decides how it is closed. What the kernel does not tell counts as what costs a port and
-    /// nothing else: an open connection with bytes outstanding.
-    fn facts(&self, ending: Ending, close: UpstreamClose) -> EndpointFacts {
-        let state = tcp_state(&self.0.stream).unwrap_or(TcpState::Established);
-        EndpointFacts {
-            close: if ending.reset { UpstreamClose::Reset } else { close },
-            stage: Stage::of(state, ending.first_fin),
-            outstanding: sockopt::unacknowledged(&self.0.stream).unwrap_or(usize::MAX),
-            unread: sockopt::unread(&self.0.stream).unwrap_or(0),
-            wanted: ending.wanted,
-            port_pressure: self.0.life.slot.port.ports().level() >= Level::ReuseOnly,
-        }
-    }
-
-    /// Makes the close(2) that follows be the planned one; returns what becomes of the port.
-    fn prepare_close(&self, plan: EndpointClose) -> TimeWait {
-        if plan.reset
-            && sockopt::reset_on_close(&self.0.stream).is_err()
-            && plan.time_wait == TimeWait::Avoided
-        {
-            return TimeWait::Left;
-        }
-        plan.time_wait
+    pub fn close(self, ending: Ending, close: UpstreamClose, counters: &EndpointCounters) {
+        let Parts { stream, mut life, .. } = *self.0;
+        life.end(&stream, ending, close, counters);
     }
 
     /// Takes it out of this worker's runtime.
@@ -195,12 +165,37 @@ impl Connection {
 }
 
 impl Detached {
+    /// A connection that comes from another process.
+    pub fn new(stream: std::net::TcpStream, life: Life) -> Self {
+        Self { stream, life }
+    }
+
     /// Takes it into this worker's runtime.
     ///
     /// # Errors
     /// When the runtime cannot register the socket; the connection is closed then.
     pub fn attach(self) -> io::Result<(TcpStream, Life)> {
         Ok((TcpStream::from_std(self.stream)?, self.life))
+    }
+
+    /// The socket.
+    pub fn stream(&self) -> &std::net::TcpStream {
+        &self.stream
+    }
+
+    /// Its history.
+    pub fn life(&self) -> &Life {
+        &self.life
+    }
+
+    /// Closes it by the close policy.
+    pub fn close(mut self, ending: Ending, close: UpstreamClose, counters: &EndpointCounters) {
+        self.life.end(&self.stream, ending, close, counters);
+    }
+
+    /// Lets go of a connection that another process has as well: nothing is sent.
+    pub fn let_go(mut self) {
+        self.life.slot.port.leaves(Left::Moved);
     }
 }
 
@@ -210,6 +205,62 @@ impl Life {
         slot.port.connected(now);
         Self { connect_time, established: now, retire_at, uses: 0, idle_since: now, leased_at: now, slot }
     }
+
+    /// The life of an idle connection that another process had, to go on with.
+    pub fn going_on(slot: OpenSlot, moved: &Moved, now: Instant) -> Self {
+        let ago = |ms| now.checked_sub(Duration::from_millis(ms)).unwrap_or(now);
+        Self {
+            connect_time: Duration::from_micros(moved.connect_us),
+            established: ago(moved.age_ms),
+            retire_at: moved.retire_in_ms.and_then(|left| now.checked_add(Duration::from_millis(left))),
+            uses: moved.uses,
+            idle_since: ago(moved.idle_ms),
+            leased_at: now,
+            slot,
+        }
+    }
+
+    /// Makes the close(2) that follows be what the policy says. Counts why, and tells the ports of its source
+    /// what it leaves.
+    fn end(
+        &mut self,
+        stream: &impl AsFd,
+        ending: Ending,
+        close: UpstreamClose,
+        counters: &EndpointCounters,
+    ) {
+        counters.discards.inc(ending.reason.index());
+        let time_wait = prepare_close(stream, policy::endpoint(self.facts(stream, ending, close)));
+        match time_wait {
+            TimeWait::Left => counters.time_wait_caused_total.inc(),
+            TimeWait::Avoided => counters.time_wait_avoided_total.inc(),
+            TimeWait::NotHere => {}
+        }
+        let left = if time_wait == TimeWait::Left { Left::TimeWait } else { Left::Nothing };
+        self.slot.port.leaves(left);
+    }
+
+    /// What decides how it is closed. What the kernel does not tell counts as what costs a port and
+    /// nothing else: an open connection with bytes outstanding.
+    fn facts(&self, stream: &impl AsFd, ending: Ending, close: UpstreamClose) -> EndpointFacts {
+        let state = tcp_state(stream).unwrap_or(TcpState::Established);
+        EndpointFacts {
+            close: if ending.reset { UpstreamClose::Reset } else { close },
+            stage: Stage::of(state, ending.first_fin),
+            outstanding: sockopt::unacknowledged(stream).unwrap_or(usize::MAX),
+            unread: sockopt::unread(stream).unwrap_or(0),
+            wanted: ending.wanted,
+            port_pressure: self.slot.port.ports().level() >= Level::ReuseOnly,
+        }
+    }
+}
+
+/// Makes the close(2) that follows be the planned one; returns what becomes of the port.
+fn prepare_close(stream: &impl AsFd, plan: EndpointClose) -> TimeWait {
+    if plan.reset && sockopt::reset_on_close(stream).is_err() && plan.time_wait == TimeWait::Avoided {
+        return TimeWait::Left;
+    }
+    plan.time_wait
 }
 
 /// The right to one connection to an endpoint, under `max_connections` and the descriptor budget, on a

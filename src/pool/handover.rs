@@ -5,15 +5,26 @@
 //! and sends it over. Each worker has a desk, where the others leave messages for its keeper.
 
 use super::connection::Detached;
+use super::heir::Heir;
 use crate::registry::PerWorker;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// The desks of all workers, for one endpoint.
 #[derive(Debug)]
 pub struct Handover {
     desks: PerWorker<Desk>,
+    /// Another process, which gets what is idle when this one drains.
+    heir: Mutex<Option<Heir>>,
+    /// Until when connections may come from the process that this one has taken over from.
+    gifts_until: Mutex<Option<Instant>>,
 }
+
+/// For how long more are expected from a predecessor after the last one came.
+const MORE_GIFTS: Duration = Duration::from_millis(500);
+/// The same after its end.
+const LAST_GIFTS: Duration = Duration::from_millis(50);
 
 /// Left at a worker's desk.
 #[derive(Debug)]
@@ -45,7 +56,7 @@ struct Tray {
 impl Handover {
     /// Empty desks for this many workers.
     pub fn new(workers: usize) -> Self {
-        Self { desks: PerWorker::new(workers) }
+        Self { desks: PerWorker::new(workers), heir: Mutex::default(), gifts_until: Mutex::default() }
     }
 
     /// Sees to it that there is a desk for each of this many workers.
@@ -94,7 +105,36 @@ impl Handover {
         self.desks[worker].bell.notified().await;
     }
 
-    fn tray(&self, worker: usize) -> MutexGuard<'_, Tray> {
-        self.desks[worker].tray.lock().unwrap_or_else(PoisonError::into_inner)
+    /// From now on this process gives what is idle to another, when it drains; or no longer.
+    pub fn set_heir(&self, heir: Option<Heir>) {
+        *lock(&self.heir) = heir;
     }
+
+    /// Who gets what is idle when this process drains.
+    pub fn heir(&self) -> Option<Heir> {
+        lock(&self.heir).clone()
+    }
+
+    /// A predecessor gives up connections, as it does for some more time.
+    pub fn expect_gifts(&self, now: Instant) {
+        *lock(&self.gifts_until) = Some(now + MORE_GIFTS);
+    }
+
+    /// No predecessor is left: what has come is on its way to the workers.
+    pub fn expect_last_gifts(&self, now: Instant) {
+        *lock(&self.gifts_until) = Some(now + LAST_GIFTS);
+    }
+
+    /// Whether a predecessor is about to give up more.
+    pub fn expects_gifts(&self, now: Instant) -> bool {
+        lock(&self.gifts_until).is_some_and(|until| now < until)
+    }
+
+    fn tray(&self, worker: usize) -> MutexGuard<'_, Tray> {
+        lock(&self.desks[worker].tray)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

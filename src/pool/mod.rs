@@ -3,6 +3,7 @@
 pub mod connection;
 pub mod ending;
 pub mod handover;
+pub mod heir;
 pub mod identity;
 pub mod idle;
 pub mod lease;

@@ -3,6 +3,7 @@
 use super::level::Level;
 use super::ports::{Left, SourcePorts};
 use super::select::most_room;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -32,6 +33,15 @@ impl PortLease {
         let ports = chosen.ok_or(Level::Refuse)?;
         ports.reserve(now, most)?;
         Ok(Self { ports: Arc::clone(ports), left: Some(Left::Unused) })
+    }
+
+    /// Takes the port of a connection that another process had, with this local address; `None`: none of
+    /// these sources is dialled from there.
+    pub fn adopt(sources: &[Arc<SourcePorts>], local: IpAddr, now: Instant) -> Option<Self> {
+        let same = sources.iter().find(|source| source.source() == local);
+        let ports = same.or_else(|| sources.iter().find(|source| source.bind_to().is_none()))?;
+        ports.adopt(now);
+        Some(Self { ports: Arc::clone(ports), left: Some(Left::TimeWait) })
     }
 
     /// Whose port it is.

@@ -49,6 +49,8 @@ pub struct KernelPorts {
 pub enum Left {
     /// It was never established: nothing.
     Unused,
+    /// Another process has the connection now, and the port with it.
+    Moved,
     /// It was reset, or the other side closed first: nothing here, but a NAT holds it.
     Nothing,
     /// We closed first, by FIN.
@@ -142,8 +144,13 @@ impl Ledger {
     pub fn close(&mut self, left: Left, nat: Option<Duration>, now: Instant) {
         self.open = self.open.saturating_sub(1);
         self.open_seen.note(self.open);
-        if left == Left::Unused {
-            return;
+        match left {
+            Left::Unused => return,
+            Left::Moved => {
+                self.other.open += 1;
+                return;
+            }
+            Left::Nothing | Left::TimeWait => {}
         }
         self.closes.count(now);
         if left == Left::TimeWait {

@@ -175,6 +175,11 @@ impl SourcePorts {
         })
     }
 
+    /// A connection comes with its port, whatever the level: another process had it.
+    pub(super) fn adopt(&self, now: Instant) {
+        self.change(now, Ledger::open);
+    }
+
     /// The connection on a reserved port is established.
     pub(super) fn note_connected(&self, now: Instant) {
         self.ledger().connected(now);

@@ -177,6 +177,11 @@ impl Reloader {
         Ok(notes)
     }
 
+    /// Holds back every reload until what is returned is dropped; waits for one that is under way.
+    pub(super) fn pause(&self) -> impl Drop + '_ {
+        self.lock()
+    }
+
     /// Takes what is over out of what is leaving.
     pub(super) fn tidy(&self) {
         let Ok(_one_at_a_time) = self.inner.try_lock() else { return };

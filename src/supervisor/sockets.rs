@@ -33,6 +33,11 @@ impl Held {
         held
     }
 
+    /// All of them.
+    pub(super) fn all(&self) -> Vec<Arc<TcpListener>> {
+        self.sockets.values().cloned().collect()
+    }
+
     fn add(&mut self, socket: TcpListener) -> u64 {
         self.next += 1;
         self.sockets.insert(self.next, Arc::new(socket));

@@ -140,6 +140,18 @@ impl Team {
         missing
     }
 
+    /// Has all workers go on with what runs, without accepting anywhere.
+    ///
+    /// # Errors
+    /// What one of them could not do.
+    pub(super) fn idle(&self, running: &Arc<Running>) -> io::Result<()> {
+        let nowhere = |member: &Member| Allotment {
+            worker: member.index,
+            places: running.listeners.iter().map(|_| Vec::new()).collect(),
+        };
+        self.give(self.members.iter().map(nowhere).collect(), running).map_err(io::Error::other)
+    }
+
     /// Tells everybody else to leave, within this time.
     pub(super) fn dismiss_all_but(&mut self, staying: &[usize], patience: Duration) {
         for member in &mut self.members {

@@ -88,6 +88,8 @@ pub struct Moved {
     pub upstream: String,
     /// The endpoint.
     pub endpoint: SocketAddr,
+    /// How long ago it was established, in milliseconds.
+    pub age_ms: u64,
     /// Exchanges begun on it.
     pub uses: u64,
     /// For how long it has been idle, in milliseconds.
@@ -148,10 +150,11 @@ mod tests {
 
     fn moved() -> impl Strategy<Value = Moved> {
         let address = (any::<[u8; 4]>(), any::<u16>()).prop_map(SocketAddr::from);
-        ("\\PC{0,40}", address, any::<(u64, u64, Option<u64>, u64)>()).prop_map(
-            |(upstream, endpoint, (uses, idle_ms, retire_in_ms, connect_us))| Moved {
+        ("\\PC{0,40}", address, any::<(u64, u64, u64, Option<u64>, u64)>()).prop_map(
+            |(upstream, endpoint, (age_ms, uses, idle_ms, retire_in_ms, connect_us))| Moved {
                 upstream,
                 endpoint,
+                age_ms,
                 uses,
                 idle_ms,
                 retire_in_ms,

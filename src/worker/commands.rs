@@ -53,6 +53,11 @@ async fn look(worker: &Worker, command: Command) {
         }
         Command::Reap { socket, stuck } => reap(worker, &socket, stuck).await,
         Command::List { answer } => list::list(worker, &answer).await,
+        Command::Adopt(connections) => worker.take_in(connections, Instant::now()),
+        Command::Lend { idle_for, to } => {
+            let now = Instant::now();
+            worker.stage.pools().iter().for_each(|pool| pool.lend(idle_for, &to, now));
+        }
         // One that leaves runs what it ran.
         Command::Run(_) | Command::Leave(_) => {}
     }

@@ -6,9 +6,11 @@ use crate::command::{Orders, Place};
 use crate::forward::acquire;
 use crate::listener::accept::{self, Accepting};
 use crate::listener::inlet::{Door, Inlet};
+use crate::config::model::UpstreamClose;
 use crate::pool::Pool;
-use crate::reason::CloseReason;
-use crate::registry::{ListenerState, Running, UpstreamState};
+use crate::pool::connection::Detached;
+use crate::reason::{CloseReason, DiscardReason};
+use crate::registry::{EndpointState, ListenerState, Running, UpstreamState};
 use crate::session::Entry;
 use crate::upstream::group::{Belongings, Group};
 use std::cell::{Cell, RefCell};
@@ -54,10 +56,10 @@ impl Stage {
         pools.chain(self.leaving.borrow().pools()).collect()
     }
 
-    /// Nobody comes in any more: what waits in the accept queues is the last, and after that sessions
-    /// end as soon as they can.
+    /// Nobody comes in any more: what waits in the accept queues is the last, and responses are the last on
+    /// their connections.
     pub(super) async fn close(&self) {
-        let entrances = self.entrances.take();
+        let entrances: Vec<Entrance> = self.entrances.take();
         for Entrance { closing, sockets, .. } in &entrances {
             closing.cancel();
             for socket in sockets {
@@ -68,7 +70,8 @@ impl Stage {
         for _ in 0..2 {
             tokio::task::yield_now().await;
         }
-        entrances.iter().for_each(|entrance| entrance.inlet.door().end_idle());
+        entrances.iter().for_each(|entrance| entrance.inlet.door().say_close());
+        self.entrances.replace(entrances);
     }
 
     /// Leaves its listening sockets to others, and has every session end with its next response.
@@ -131,6 +134,29 @@ impl Worker {
             }
         }
         group
+    }
+
+    /// Takes in idle connections.
+    pub(super) fn take_in(&self, connections: Vec<(Arc<EndpointState>, Detached)>, now: Instant) {
+        for (endpoint, connection) in connections {
+            match self.pool_to(&endpoint) {
+                Some(pool) => pool.adopt(connection, now),
+                // A reload has removed the endpoint in the meantime.
+                None => connection.close(
+                    DiscardReason::Drain.into(),
+                    UpstreamClose::Auto,
+                    &endpoint.workers[self.index],
+                ),
+            }
+        }
+    }
+
+    fn pool_to(&self, endpoint: &Arc<EndpointState>) -> Option<Rc<Pool>> {
+        let groups = self.stage.groups.borrow();
+        groups.iter().find_map(|group| {
+            let place = group.state().endpoints.iter().position(|other| Arc::ptr_eq(other, endpoint))?;
+            Some(acquire::pool(group, place))
+        })
     }
 
     /// An upstream without a listener.

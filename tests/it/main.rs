@@ -22,6 +22,7 @@ mod real;
 mod refusals;
 mod reload;
 mod tcp;
+mod upgrade;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -37,6 +38,7 @@ macro_rules! trials {
 pub(crate) use trials;
 
 fn main() {
+    upgrade::play();
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(THREADS);
     harness::panics::watch();
@@ -50,6 +52,7 @@ fn main() {
         half_close::tests(),
         life::tests(),
         reload::tests(),
+        upgrade::tests(),
         cli::tests(),
         orders::tests(),
         netns::tests(),

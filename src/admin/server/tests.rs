@@ -1,7 +1,7 @@
 //! The server over real sockets, asked by blocking clients.
 
 use super::*;
-use crate::admin::{AdminState, ReloadError, bind};
+use crate::admin::{AdminState, ReloadError, UpgradeError, bind};
 use crate::config::model::{Admin, AdminListen};
 use crate::observe::fixture;
 use crate::observe::snapshot::Snapshot;
@@ -43,6 +43,7 @@ impl Running {
             workers: crate::command::Crew::default(),
             access_log: None,
             reload: Box::new(|| Err(ReloadError::NoFile)),
+            upgrade: Box::new(|| Err(UpgradeError::NoProgram)),
             drain: Box::new(move || {
                 counted.fetch_add(1, SeqCst);
                 draining.draining.store(true, SeqCst);

@@ -11,7 +11,7 @@ use crate::metrics::host::Host;
 use crate::metrics::render::RESPONSE_CLASSES;
 use crate::metrics::tcp_states::StateCounts;
 use crate::reason::{CloseReason, DiscardReason, RejectReason};
-use crate::registry::{EndpointState, ListenerState, Registry, Running, UpstreamState};
+use crate::registry::{self, EndpointState, ListenerState, Registry, Running, UpstreamState};
 use crate::source::ports::Figures;
 use crate::sys::sock_diag::TcpState;
 use std::time::{Duration, Instant};
@@ -32,6 +32,8 @@ impl Snapshot {
             process: Process {
                 fds: Descriptors { used: host.descriptors, limit: registry.budget.nofile() as u64 },
                 memory_bytes: host.resident_bytes,
+                pid: Some(std::process::id()),
+                predecessor: predecessor(registry),
             },
             kernel: kernel(&host),
             listeners: listeners(&running, &view, host.somaxconn),
@@ -74,6 +76,13 @@ impl View {
         let states = TcpState::CONNECTION.iter().chain(others);
         Some(states.map(|state| (state.label().to_owned(), counts.get(*state).into())).collect())
     }
+}
+
+fn predecessor(registry: &Registry) -> Option<Predecessor> {
+    let succession = &registry.succession;
+    let registry::Predecessor { pid, version, listening_sockets, has_ended } = succession.predecessor()?;
+    let (listening_sockets, connections) = (listening_sockets as u64, succession.connections());
+    Some(Predecessor { pid, version, draining: !has_ended, listening_sockets, connections })
 }
 
 fn close_wait(registry: &Registry, notes: &mut Vec<String>) -> CloseWait {

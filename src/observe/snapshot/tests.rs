@@ -111,7 +111,11 @@ fn figures_are_summed_over_workers() {
             "opens_per_s": 0.0, "exhausts_in_s": null, "level": "ok"}])
     );
     assert_eq!(stats["upstreams"][0]["endpoints"][1]["reuse_ratio"], Value::Null);
-    assert_eq!(stats["process"], json!({"fds": {"used": 41, "limit": 20000}, "memory_bytes": 12_000_000}));
+    let pid = std::process::id();
+    assert_eq!(
+        stats["process"],
+        json!({"fds": {"used": 41, "limit": 20000}, "memory_bytes": 12_000_000, "pid": pid, "predecessor": null})
+    );
     let sockets = json!([
         {"side": "client", "name": "web", "local": "127.0.0.1:8080", "peer": "192.0.2.1:5",
             "phase": "exchange", "age_s": 1.5},

@@ -5,6 +5,7 @@ mod listed;
 mod reaped;
 mod reload;
 mod siblings;
+mod succession;
 mod ticket;
 
 pub use listed::IdlePage;
@@ -57,6 +58,8 @@ pub struct Pool {
     /// The last question to a sibling found nothing: dial rather than ask again.
     asked_in_vain: Cell<bool>,
     last_dial_failed: Cell<bool>,
+    /// Since when somebody waits for what a predecessor may give up.
+    gift_awaited_since: Cell<Option<Instant>>,
     /// Another number for each dial: sources with equal room take turns.
     turn: Cell<usize>,
     /// Whether this worker keeps more than its share of `max_idle`.
@@ -108,6 +111,7 @@ impl Pool {
             has_keeper: Cell::new(false),
             asked_in_vain: Cell::new(false),
             last_dial_failed: Cell::new(false),
+            gift_awaited_since: Cell::new(None),
             turn: Cell::new(worker),
             over_share: Cell::new(false),
             alarm: timers.timer(),
@@ -274,11 +278,11 @@ impl Pool {
             if expires > now {
                 return Some(expires);
             }
-            let oldest = self.idle.borrow_mut().pop_oldest();
-            self.note_share();
-            if let Some(connection) = oldest {
-                let retired = connection.retired(now, self.max_requests());
-                self.drop_idle(connection, retired.unwrap_or(DiscardReason::IdleTimeout));
+            let Some(connection) = self.pop_oldest() else { continue };
+            let retired = connection.retired(now, self.max_requests());
+            match self.heir().filter(|_| now < connection.expires(self.idle_timeout())) {
+                Some(heir) => self.give(connection, &heir, now),
+                None => self.drop_idle(connection, retired.unwrap_or(DiscardReason::IdleTimeout)),
             }
         }
     }
@@ -306,10 +310,13 @@ impl Pool {
         }
     }
 
-    /// Closes everything idle, now and from now on.
+    /// Closes everything idle, now and from now on; or gives it away, where there is an heir.
     pub fn shut(&self) {
         if self.standing.get() == Standing::Open {
             self.standing.set(Standing::Shut);
+        }
+        if self.heir().is_some() {
+            return self.handover.wake(self.worker);
         }
         while let Some(connection) = self.pop_idle() {
             self.drop_idle(connection, DiscardReason::Drain);
@@ -349,6 +356,13 @@ impl Pool {
         newest
     }
 
+    /// The connection that has been idle longest.
+    fn pop_oldest(&self) -> Option<Connection> {
+        let oldest = self.idle.borrow_mut().pop_oldest();
+        self.note_share();
+        oldest
+    }
+
     fn connection(&self, stream: TcpStream, life: Life) -> Connection {
         let identity = Identity::new(&self.config(), &self.endpoint, &stream, &life);
         Connection::new(stream, life, identity, &self.watches)
@@ -357,7 +371,7 @@ impl Pool {
     /// When the connection that has been idle longest expires. The others do so later, but for their
     /// age, which is looked at again when they are used.
     fn first_expiry(&self) -> Option<Instant> {
-        self.idle.borrow().oldest().map(|connection| connection.expires(self.idle_timeout()))
+        self.idle.borrow().oldest().map(|connection| connection.expires(self.idle_limit()))
     }
 
     /// Finds a use for a connection without work: for whoever waits, here or at a sibling's; else it
@@ -385,7 +399,7 @@ impl Pool {
                 // One whose worker has just ended is closed.
                 let _ = self.handover.send(sibling, Message::Gift(detached));
             }
-        } else if self.standing.get() != Standing::Open {
+        } else if self.standing.get() != Standing::Open && self.heir().is_none() {
             self.drop_idle(connection, DiscardReason::Drain);
         } else if self.has_room() {
             self.keep(connection);

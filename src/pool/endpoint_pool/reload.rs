@@ -6,6 +6,7 @@ use crate::pool::handover::Message;
 use crate::reason::DiscardReason;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
 
 impl Pool {
     /// The upstream has another configuration, which may keep fewer connections, or others for longer.
@@ -16,9 +17,7 @@ impl Pool {
         *self.upstream.borrow_mut() = Arc::clone(upstream);
         self.note_share();
         while self.endpoint.gauge(|w| &w.idle) > upstream.pool.max_idle as u64 {
-            let oldest = self.idle.borrow_mut().pop_oldest();
-            self.note_share();
-            let Some(connection) = oldest else { break };
+            let Some(connection) = self.pop_oldest() else { break };
             self.drop_idle(connection, DiscardReason::PoolFull);
         }
         self.handover.wake(self.worker);
@@ -39,6 +38,9 @@ impl Pool {
 
     /// Ends its keeper: nobody will use it again. What siblings ask of it is answered with no.
     pub fn dismiss(&self) {
+        if let Some(heir) = self.handover.heir() {
+            self.lend(Duration::ZERO, &heir, Instant::now());
+        }
         self.shut();
         self.standing.set(Standing::Dismissed);
         for message in self.handover.close(self.worker) {

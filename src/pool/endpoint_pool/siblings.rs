@@ -65,7 +65,8 @@ impl Pool {
         }
     }
 
-    fn adopt(self: &Rc<Self>, detached: Detached, now: Instant) {
+    /// Takes in a connection from a sibling, or from another process.
+    pub fn adopt(self: &Rc<Self>, detached: Detached, now: Instant) {
         // A socket that the runtime cannot register is closed; the waiter is provided for anew.
         if let Ok((stream, life)) = detached.attach() {
             let connection = self.connection(stream, life);

@@ -17,7 +17,7 @@ pub(crate) use message::{Framing, Message};
 pub(crate) use origin::{Conn, Ended, Origin, always};
 pub(crate) use proxy::{Proxy, Setup};
 pub(crate) use refusing::{Refusing, Unaccepting, address_of_its_own};
-pub(crate) use running::{Running, millpond};
+pub(crate) use running::{Running, millpond, millpond_at};
 
 use std::thread;
 use std::time::{Duration, Instant};

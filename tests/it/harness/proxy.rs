@@ -5,7 +5,7 @@ use millpond::admin::{ReloadError, Reloaded};
 use millpond::config::load::{fingerprint, load};
 use millpond::reason::{CloseReason, DiscardReason, RejectReason};
 use millpond::registry::{EndpointState, ListenerState, Registry, UpstreamState};
-use millpond::supervisor::Supervisor;
+use millpond::supervisor::{Beginning, Supervisor};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -107,7 +107,8 @@ impl Proxy {
         first(directory.path());
         let fingerprint = fingerprint(&file);
         let loaded = load(&file, &|_| None).unwrap_or_else(|problems| panic!("{problems}\n{text}"));
-        let started = Supervisor::start_from(loaded.config, Some((file, fingerprint)));
+        let beginning = Beginning { file: Some((file, fingerprint)), ..Beginning::default() };
+        let started = Supervisor::begin(loaded.config, beginning);
         Self { supervisor: started.unwrap_or_else(|error| panic!("{error}")), directory }
     }
 

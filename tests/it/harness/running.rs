@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -18,6 +18,11 @@ const FILE: &str = "millpond.toml";
 /// The program, in an environment that says nothing to it but where its admin server may listen.
 pub(crate) fn millpond() -> Command {
     quiet(Command::new(env!("CARGO_BIN_EXE_millpond")))
+}
+
+/// The same program, started by this path.
+pub(crate) fn millpond_at(path: &Path) -> Command {
+    quiet(Command::new(path))
 }
 
 /// The same under this RLIMIT_NOFILE, hard and soft.
@@ -97,12 +102,19 @@ impl Running {
         running
     }
 
-    fn with_config(mut command: Command, setup: &Setup) -> Self {
+    /// The same of a command of its own.
+    #[track_caller]
+    pub(crate) fn with_config(mut command: Command, setup: &Setup) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join(FILE);
         fs::write(&file, setup.text()).unwrap();
         command.args(["run", "-c"]).arg(file);
         Self::within(command, directory)
+    }
+
+    /// All that it has logged.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().iter().map(|entry| format!("{entry}\n")).collect()
     }
 
     /// Its configuration file.

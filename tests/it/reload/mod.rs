@@ -32,7 +32,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// Clients that send one request after the other until they are told to stop. Anything but the whole
 /// response is a panic of theirs.
-struct Load {
+pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     served: Arc<AtomicUsize>,
     clients: Vec<JoinHandle<()>>,
@@ -40,7 +40,7 @@ struct Load {
 
 impl Load {
     /// Clients that keep their connections, as long as the proxy does.
-    fn keeping(proxy: SocketAddr, clients: usize) -> Self {
+    pub(crate) fn keeping(proxy: SocketAddr, clients: usize) -> Self {
         Self::start(clients, move |stop, served| {
             let mut client = Client::connect(proxy);
             while !stop.load(Relaxed) {
@@ -56,7 +56,7 @@ impl Load {
     }
 
     /// Clients that connect for each request.
-    fn reconnecting(proxy: SocketAddr, clients: usize) -> Self {
+    pub(crate) fn reconnecting(proxy: SocketAddr, clients: usize) -> Self {
         Self::start(clients, move |stop, served| {
             while !stop.load(Relaxed) {
                 let mut client = Client::connect(proxy);
@@ -80,7 +80,7 @@ impl Load {
 
     /// Waits until so many more requests were served.
     #[track_caller]
-    fn more(&self, requests: usize) {
+    pub(crate) fn more(&self, requests: usize) {
         let wanted = self.served.load(Relaxed) + requests;
         crate::harness::eventually("more requests are served", || {
             assert!(self.clients.iter().all(|client| !client.is_finished()), "a client has failed");
@@ -90,7 +90,7 @@ impl Load {
 
     /// Ends it, and tells how many requests there were.
     #[track_caller]
-    fn end(self) -> usize {
+    pub(crate) fn end(self) -> usize {
         self.stop.store(true, Relaxed);
         for client in self.clients {
             client.join().expect("every request is served");
