@@ -60,6 +60,11 @@
 //! it tells what it is waiting for, and closes it if that is nothing. Once a second the census looks at the
 //! accept queues, and at what can run out ([`observe::budget`] foretells when).
 //!
+//! An upgrade starts the program again and hands everything over to the new process before this one drains
+//! ([`supervisor::Upgrader`] here, [`supervisor::Predecessor`] there, what they say in [`upgrade`]): listening
+//! sockets, then the connections that are idle in the pools ([`pool::heir`]), and those that become idle while
+//! the old process drains. The new one has its requests wait a moment for them rather than dial.
+//!
 //! # Modules
 //!
 //! From the bottom to the top; a module uses those above it in this table and those in its own row.
@@ -70,7 +75,7 @@
 //! | [`addr`], [`reason`], [`budget`], [`buffer`], [`timer`] | addresses by their role; a label for every end, refusal and discard; descriptors; buffers lent while bytes are in flight; a timer wheel |
 //! | [`config`] | from TOML to validated types, with every problem at once |
 //! | [`sys`] | socket options, `sock_diag`, limits, splice(2): the only `unsafe` code |
-//! | [`http1`], [`close`], [`source`] | HTTP/1.1 messages without sockets; how connections end; the ports they come from |
+//! | [`http1`], [`close`], [`source`], [`upgrade`] | HTTP/1.1 messages without sockets; how connections end; the ports they come from; what two processes say when one takes over from the other |
 //! | [`registry`], [`session`], [`command`], [`metrics`], [`upstream`], [`pool`] | what is known and counted of listeners, clients and endpoints; what a worker may be asked; choosing and reaching an endpoint; connections kept to it |
 //! | [`observe`] | the JSON of `/stats` and `/connections`, the log, the access log; the census and the reaper |
 //! | [`listener`], [`worker`], [`forward`] | accepting, one thread's belongings, and carrying traffic |

@@ -180,7 +180,8 @@ impl Supervisor {
         let workers = team::Threads::default();
         let stopped = |error: StartError| tokens.stopped_for(&workers, error);
         let io_stopped = |error| tokens.stopped_for(&workers, StartError::Thread(error));
-        let (team, crew) = start_workers(&registry, access_log.clone(), &tokens, &workers).map_err(io_stopped)?;
+        let (team, crew) =
+            start_workers(&registry, access_log.clone(), &tokens, &workers).map_err(io_stopped)?;
         let mut estate = Estate::new(Arc::clone(&registry), crew.clone());
         if let Some(predecessor) = predecessor {
             team.idle(&registry.running()).map_err(io_stopped)?;

@@ -61,7 +61,7 @@ pub struct Life {
 #[derive(Debug)]
 pub struct Detached {
     stream: std::net::TcpStream,
-    life: Life,
+    life: Box<Life>,
 }
 
 /// What an idle connection is found to be.
@@ -160,14 +160,14 @@ impl Connection {
     /// When the runtime cannot deregister the socket; the connection is closed then.
     pub fn detach(self) -> io::Result<Detached> {
         let Parts { stream, life, .. } = *self.0;
-        Ok(Detached { stream: stream.into_std()?, life })
+        Ok(Detached { stream: stream.into_std()?, life: Box::new(life) })
     }
 }
 
 impl Detached {
     /// A connection that comes from another process.
     pub fn new(stream: std::net::TcpStream, life: Life) -> Self {
-        Self { stream, life }
+        Self { stream, life: Box::new(life) }
     }
 
     /// Takes it into this worker's runtime.
@@ -175,7 +175,7 @@ impl Detached {
     /// # Errors
     /// When the runtime cannot register the socket; the connection is closed then.
     pub fn attach(self) -> io::Result<(TcpStream, Life)> {
-        Ok((TcpStream::from_std(self.stream)?, self.life))
+        Ok((TcpStream::from_std(self.stream)?, *self.life))
     }
 
     /// The socket.
@@ -222,13 +222,7 @@ impl Life {
 
     /// Makes the close(2) that follows be what the policy says. Counts why, and tells the ports of its source
     /// what it leaves.
-    fn end(
-        &mut self,
-        stream: &impl AsFd,
-        ending: Ending,
-        close: UpstreamClose,
-        counters: &EndpointCounters,
-    ) {
+    fn end(&mut self, stream: &impl AsFd, ending: Ending, close: UpstreamClose, counters: &EndpointCounters) {
         counters.discards.inc(ending.reason.index());
         let time_wait = prepare_close(stream, policy::endpoint(self.facts(stream, ending, close)));
         match time_wait {

@@ -34,7 +34,9 @@ pub struct Predecessor {
 #[derive(Debug, thiserror::Error)]
 pub enum TakeoverError {
     /// The variable was set by somebody else.
-    #[error("{VARIABLE} is set, but standard input is not the connection to another millpond ({0}): unset it")]
+    #[error(
+        "{VARIABLE} is set, but standard input is not the connection to another millpond ({0}): unset it"
+    )]
     NoConnection(io::Error),
     /// The conversation broke off.
     #[error("cannot take over: {0}")]
@@ -139,7 +141,10 @@ impl Predecessor {
                 }
                 Ok((other, _)) => return Err(unexpected(&other)),
                 Err(LinkError::Gone) => {
-                    tracing::error!(pid = self.pid, "the predecessor has ended before its time: serving alone");
+                    tracing::error!(
+                        pid = self.pid,
+                        "the predecessor has ended before its time: serving alone"
+                    );
                     return Ok(());
                 }
                 Err(error) => return Err(error.into()),

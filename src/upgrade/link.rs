@@ -75,7 +75,9 @@ impl<S: Serialize, H: DeserializeOwned> Link<S, H> {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             match self.socket.receive(left.min(LOOK)) {
-                Ok(Some(Received { bytes, descriptors })) => return Ok((frame::decode(&bytes)?, descriptors)),
+                Ok(Some(Received { bytes, descriptors })) => {
+                    return Ok((frame::decode(&bytes)?, descriptors));
+                }
                 Ok(None) => return Err(LinkError::Gone),
                 Err(error) if is_timeout(&error) && left > LOOK => {}
                 Err(error) => return Err(classify(error, patience)),
@@ -88,7 +90,9 @@ fn classify(error: io::Error, patience: Duration) -> LinkError {
     match error.kind() {
         ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => LinkError::Gone,
         _ if is_timeout(&error) => LinkError::Silent(patience),
-        ErrorKind::InvalidData => LinkError::Nonsense(FrameError::TooLong(crate::sys::fd_passing::MAX_MESSAGE + 1)),
+        ErrorKind::InvalidData => {
+            LinkError::Nonsense(FrameError::TooLong(crate::sys::fd_passing::MAX_MESSAGE + 1))
+        }
         _ => LinkError::Io(error),
     }
 }

@@ -1,5 +1,5 @@
 //! What two processes say to each other when one takes over from the other (docs/UPGRADE.md): messages, and
-//! the connection that they go over. What either side does with them is the [`supervisor`](crate::supervisor)'s.
+//! the connection that they go over. What either side does with them is the supervisor's.
 //!
 //! | the new process | the old one |
 //! |---|---|

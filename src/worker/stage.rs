@@ -3,10 +3,10 @@
 
 use super::Worker;
 use crate::command::{Orders, Place};
+use crate::config::model::UpstreamClose;
 use crate::forward::acquire;
 use crate::listener::accept::{self, Accepting};
 use crate::listener::inlet::{Door, Inlet};
-use crate::config::model::UpstreamClose;
 use crate::pool::Pool;
 use crate::pool::connection::Detached;
 use crate::reason::{CloseReason, DiscardReason};

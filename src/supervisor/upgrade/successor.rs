@@ -99,9 +99,10 @@ impl Successor {
         let _ = self.child.kill();
         let _ = self.child.wait();
         match (error, status) {
-            (UpgradeError::Failed { step, why }, Some(status)) => {
-                UpgradeError::Failed { step, why: format!("{why} ({status}; it may have said why in the log)") }
-            }
+            (UpgradeError::Failed { step, why }, Some(status)) => UpgradeError::Failed {
+                step,
+                why: format!("{why} ({status}; it may have said why in the log)"),
+            },
             (error, _) => error,
         }
     }

@@ -63,7 +63,9 @@ impl Warm {
     /// Nothing that was idle before the upgrade was closed, and it is idle again.
     #[track_caller]
     fn is_as_warm_as(&self, connections: usize, idle: u64) {
-        eventually("all come back", || self.instance.endpoint()["connections"]["idle"].as_u64() >= Some(idle));
+        eventually("all come back", || {
+            self.instance.endpoint()["connections"]["idle"].as_u64() >= Some(idle)
+        });
         assert_eq!(self.origin.connections(), connections, "nothing more was dialled");
         assert!((0..connections).all(|number| self.origin.ended(number).is_none()), "and nothing closed");
         let mut client = Client::connect(self.instance.process.address());
@@ -76,7 +78,8 @@ impl Warm {
 fn at_each_step(ending: &str, during: impl Fn(&Warm)) {
     for step in Step::ALL {
         let warm = Warm::start();
-        let (connections, idle) = (warm.origin.connections(), warm.instance.endpoint()["connections"]["idle"].as_u64());
+        let (connections, idle) =
+            (warm.origin.connections(), warm.instance.endpoint()["connections"]["idle"].as_u64());
         warm.play(step, ending);
         let why = thread::scope(|scope| {
             let upgrade = scope.spawn(|| warm.instance.upgrade_in_vain());
@@ -117,10 +120,14 @@ fn a_new_process_that_hangs_is_given_up() {
 
 fn a_new_process_that_speaks_nonsense() {
     let warm = Warm::start();
-    let (connections, idle) = (warm.origin.connections(), warm.instance.endpoint()["connections"]["idle"].as_u64());
+    let (connections, idle) =
+        (warm.origin.connections(), warm.instance.endpoint()["connections"]["idle"].as_u64());
     warm.play(Step::Greets, "nonsense");
     let why = warm.instance.upgrade_in_vain();
-    assert!(why.contains("waiting for its greeting: the other process said") && why.contains("HTTP/1.1"), "{why}");
+    assert!(
+        why.contains("waiting for its greeting: the other process said") && why.contains("HTTP/1.1"),
+        "{why}"
+    );
     warm.is_as_warm_as(connections, idle.unwrap());
 }
 

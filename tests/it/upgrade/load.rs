@@ -17,6 +17,7 @@ pub(super) fn tests() -> Vec<Trial> {
 const KEEPING: usize = 12;
 const RECONNECTING: usize = 4;
 
+#[allow(clippy::print_stdout, reason = "the figures are what it is about")]
 fn twenty_upgrades_under_load() {
     let origin = Origin::start(|conn| {
         while let Some(request) = conn.request() {
@@ -50,7 +51,10 @@ fn twenty_upgrades_under_load() {
     assert!(streamed > 0);
     let sum = |pick: fn(&(u64, u64)) -> u64| opened.iter().map(pick).sum::<u64>();
     // A few per cent, where the machine has nothing else to do: benches/upgrade.py.
-    assert!(sum(|(opened, _)| *opened) * 4 < sum(|(_, size)| *size), "the pools are not handed over: {opened:?}");
+    assert!(
+        sum(|(opened, _)| *opened) * 4 < sum(|(_, size)| *size),
+        "the pools are not handed over: {opened:?}"
+    );
     instance.alone();
 }
 

@@ -134,7 +134,10 @@ fn a_listener_that_is_new_and_one_that_is_gone() {
     };
     let (first, second) = (free(), free());
     let with = |address| {
-        format!("{}\n[[listener]]\nname = \"more\"\nupstream = \"app\"\nbind = \"{address}\"\n", warm(&origin).text())
+        format!(
+            "{}\n[[listener]]\nname = \"more\"\nupstream = \"app\"\nbind = \"{address}\"\n",
+            warm(&origin).text()
+        )
     };
     let mut instance = Instance::start(&warm(&origin));
     instance.process.write(&with(first));
@@ -153,7 +156,9 @@ fn a_unix_socket_of_the_admin_server_stays() {
     let origin = Origin::saying("ok");
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("admin.sock");
-    let text = warm(&origin).text().replace("listen = \"127.0.0.1:0\"", &format!("listen = \"unix:{}\"", path.display()));
+    let text = warm(&origin)
+        .text()
+        .replace("listen = \"127.0.0.1:0\"", &format!("listen = \"unix:{}\"", path.display()));
     let file = directory.path().join("millpond.toml");
     std::fs::write(&file, text).unwrap();
     let mut command = millpond_at(Path::new(env!("CARGO_BIN_EXE_millpond")));
