@@ -35,6 +35,8 @@ pub enum Command {
     /// Leave listening sockets and endpoints to the others, and end when the last session has, or when
     /// this much time has passed.
     Leave(Duration),
+    /// Say that you live.
+    Ping(mpsc::Sender<()>),
     /// Take in these idle connections, each to its endpoint.
     Adopt(Vec<(Arc<EndpointState>, Detached)>),
     /// Give away what has been idle for at least this long.

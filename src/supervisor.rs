@@ -1,8 +1,10 @@
 //! Starts everything or nothing, and ends it in order: listeners first, then what runs, then the
 //! rest.
 
+mod activation;
 mod build;
 mod reload;
+mod service;
 mod sockets;
 mod sources;
 mod takeover;
@@ -10,7 +12,9 @@ mod team;
 mod upgrade;
 mod watch;
 
+pub use activation::ActivationError;
 pub use reload::Reloader;
+pub use service::Service;
 pub use takeover::{Predecessor, TakeoverError};
 pub use upgrade::{Program, Upgrader};
 
@@ -34,7 +38,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
-use takeover::{Estate, Inherited};
+use takeover::Estate;
 use team::Team;
 use tokio_util::sync::CancellationToken;
 use watch::Watch;
@@ -54,6 +58,7 @@ struct Threads {
     workers: team::Threads,
     census: Census,
     watch: Option<Watch>,
+    follower: Option<JoinHandle<()>>,
     control: JoinHandle<()>,
 }
 
@@ -72,6 +77,8 @@ struct Tokens {
     admin: CancellationToken,
     /// The sockets that clients come to; none once a drain begins.
     held: AllHeld,
+    /// Who wants to hear of all this.
+    service: Service,
 }
 
 /// What there may be to begin with, beside a configuration.
@@ -84,6 +91,8 @@ pub struct Beginning {
     pub program: Option<Program>,
     /// The process that this one takes over from.
     pub predecessor: Option<Predecessor>,
+    /// The service manager.
+    pub service: Service,
 }
 
 /// Why the proxy did not start.
@@ -98,6 +107,9 @@ pub enum StartError {
     /// The process that was to be taken over from is gone, or does not play its part.
     #[error("{0}")]
     Takeover(#[from] TakeoverError),
+    /// A socket that the service manager has opened is of no use.
+    #[error("{0}")]
+    Activation(#[from] ActivationError),
     /// The access log could not be opened.
     #[error("access log: {0}")]
     AccessLog(io::Error),
@@ -134,16 +146,19 @@ impl Supervisor {
     /// # Errors
     /// See [`StartError`].
     pub fn begin(config: Config, beginning: Beginning) -> Result<Self, StartError> {
-        let Beginning { file, program, predecessor } = beginning;
-        let result = Self::try_begin(config, file, program, predecessor.as_ref());
+        let Beginning { file, program, predecessor, service } = beginning;
+        let result = Self::try_begin(config, file, program, predecessor.as_ref(), service);
         let (supervisor, estate) = result.inspect_err(|error| {
             if let Some(predecessor) = &predecessor {
                 predecessor.fail(error.to_string());
             }
         })?;
-        if let Some(predecessor) = predecessor {
-            let over = supervisor.tokens.over.clone();
-            predecessor.relieve(estate, over).map_err(StartError::Thread)?;
+        let Tokens { over, service, .. } = &supervisor.tokens;
+        match predecessor {
+            Some(predecessor) => {
+                predecessor.relieve(estate, over.clone(), service).map_err(StartError::Thread)?;
+            }
+            None => service.ready(),
         }
         Ok(supervisor)
     }
@@ -153,29 +168,39 @@ impl Supervisor {
         file: Option<(PathBuf, u64)>,
         program: Option<Program>,
         predecessor: Option<&Predecessor>,
+        service: Service,
     ) -> Result<(Self, Estate), StartError> {
         let mut inherited = match predecessor {
             Some(predecessor) => predecessor.sockets(&config, admin::name(&config.admin.listen))?,
-            None => Inherited::default(),
+            None => activation::sockets(&config)?,
         };
         let count = inherited.count();
+        let inherited_places: Vec<bool> =
+            inherited.listeners.iter().map(|sockets| !sockets.is_empty()).collect();
         let bound = bind::bind_missing(&config, std::mem::take(&mut inherited.listeners))?;
         let newly_bound = bound.iter().filter(|bound| !bound.is_inherited).count();
         let socket = match inherited.admin.take() {
             Some(descriptor) => admin::adopt(&config.admin, descriptor)?,
             None => admin::bind(&config.admin)?,
         };
-        let admin_handle = socket.handle(&config.admin).map_err(StartError::Thread)?;
+        let admin_handle =
+            socket.handle(&config.admin, inherited.keeps_admin_file).map_err(StartError::Thread)?;
         let access_log = AccessLog::open(&config.log).map_err(StartError::AccessLog)?;
         let budget = Arc::new(Budget::new(nofile(), fixed_descriptors(&config)));
         let mut sources = SourceMaker::new();
-        let (running, held) = running(&Arc::new(config), bound, &mut sources);
+        let (running, mut held) = running(&Arc::new(config), bound, &mut sources);
+        if inherited.is_shared {
+            held.iter_mut()
+                .zip(&inherited_places)
+                .filter(|(_, there)| **there)
+                .for_each(|(held, _)| held.share_all());
+        }
         let registry = Arc::new(Registry::new(running, budget));
         let file = file.map(|(path, fingerprint)| {
             registry.reloads.loaded_from(path.display().to_string(), fingerprint);
             path
         });
-        let tokens = Tokens::new(&registry, held);
+        let tokens = Tokens::new(&registry, held, service);
         let admin_address = socket.address();
         let workers = team::Threads::default();
         let stopped = |error: StartError| tokens.stopped_for(&workers, error);
@@ -189,16 +214,19 @@ impl Supervisor {
                 .wait_for_word(&mut estate, count, newly_bound)
                 .map_err(|error| stopped(error.into()))?;
         }
-        open(&team, &tokens, &registry.running(), predecessor.is_some()).map_err(io_stopped)?;
+        open(&team, &tokens, &registry.running(), count > 0).map_err(io_stopped)?;
         let reloader = Reloader::new(Arc::clone(&registry), tokens.clone(), file, team, sources);
         let reloader = Arc::new(reloader);
         let census = Census::start(Arc::clone(&registry), crew.clone()).map_err(io_stopped)?;
         let watch = reloader.file().map(|file| Watch::start(file, &registry, &reloader));
         let watch = watch.transpose().map_err(io_stopped)?;
-        admin_handle.own_file();
+        if !inherited.keeps_admin_file {
+            admin_handle.own_file();
+        }
         let upgrader = Arc::new(Upgrader::new(&reloader, &tokens, crew, admin_handle, program));
+        let follower = tokens.service.follow(&tokens, upgrader.crew()).map_err(io_stopped)?;
         let control = start_control(socket, access_log, &upgrader, &tokens).map_err(io_stopped)?;
-        let threads = Arc::new(Mutex::new(Some(Threads { workers, census, watch, control })));
+        let threads = Arc::new(Mutex::new(Some(Threads { workers, census, watch, follower, control })));
         Ok((Self { registry, admin_address, tokens, upgrader, threads }, estate))
     }
 
@@ -249,6 +277,10 @@ impl Supervisor {
         drop(threads.watch);
         self.upgrader.finish();
         self.tokens.over.cancel();
+        if let Some(follower) = threads.follower {
+            // It has no result.
+            let _ = follower.join();
+        }
         // The control thread has no result; if it panicked, there is nothing left to wait for.
         let _ = threads.control.join();
         DrainReport { cut }
@@ -262,7 +294,7 @@ impl Threads {
 }
 
 impl Tokens {
-    fn new(registry: &Arc<Registry>, held: Vec<Held>) -> Self {
+    fn new(registry: &Arc<Registry>, held: Vec<Held>, service: Service) -> Self {
         let over = CancellationToken::new();
         Self {
             registry: Arc::clone(registry),
@@ -271,6 +303,7 @@ impl Tokens {
             admin: over.child_token(),
             over,
             held: Arc::new(Mutex::new(held)),
+            service,
         }
     }
 
@@ -279,6 +312,9 @@ impl Tokens {
             let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
             self.registry.draining.store(true, Relaxed);
             held.clear();
+        }
+        if !self.registry.succession.is_handed_over() {
+            self.service.stopping();
         }
         self.drain.cancel();
     }

@@ -39,17 +39,18 @@ touch "$NEW/usr/bin/millpond"
 mount --bind "$MILLPOND" "$NEW/usr/bin/millpond"
 UNITS=$NEW/etc/systemd/verify
 mkdir -p "$UNITS/millpond.service.d" "$NEW/etc/millpond"
-cp "$DEPLOY/systemd/millpond.service" "$UNITS"
+cp "$DEPLOY/systemd/millpond.service" "$DEPLOY/systemd/millpond.socket" "$UNITS"
 cp -r "$DEPLOY/systemd/examples" "$HERE/systemd-probe.sh" "$NEW/"
 cp "$HERE/systemd.toml" "$NEW/etc/millpond/millpond.toml"
-# Stricter than the unit: what the filter refuses kills, where it would fail with EPERM.
+# Stricter than the unit: what the filter refuses kills, where it would fail with EPERM; and less patient.
 cat >"$UNITS/millpond.service.d/verify.conf" <<'UNIT'
 [Service]
 SystemCallErrorNumber=
+WatchdogSec=3s
 StandardOutput=append:/service.log
 StandardError=append:/service.log
 UNIT
-for target in sysinit basic shutdown multi-user network-online; do
+for target in sysinit sockets basic shutdown multi-user network-online; do
     printf '[Unit]\nDescription=%s\n' "$target" >"$UNITS/$target.target"
 done
 cat >"$UNITS/probe.service" <<'UNIT'

@@ -10,14 +10,13 @@ property() { systemctl show --property="$1" --value millpond.service; }
 status() { sed -n "s/^$1:[[:space:]]*//p" "/proc/$(property MainPID)/status"; }
 # Fails with what was found where it is not what is expected.
 is() { if [ "$2" != "$3" ]; then echo "$1: $2, not $3"; return 1; fi; }
-# A start is over when the program runs, which is before it listens.
-serving() {
-    for _ in $(seq 100); do
-        if millpond health "$@" >/dev/null 2>&1; then return; fi
-        sleep 0.05
-    done
-    millpond health "$@"
+# Waits until the condition holds.
+eventually() {
+    for _ in $(seq 200); do if "$@" >/dev/null 2>&1; then return; fi; sleep 0.05; done
+    echo "not within 10 s: $*"
+    return 1
 }
+is_another_process() { [ "$(property MainPID)" -gt 0 ] && [ "$(property MainPID)" != "$1" ]; }
 
 # The origin: a long file for the flows that pass through pipes, and a short one.
 mkdir /origin
@@ -38,8 +37,12 @@ assert len(names) >= 9 and not bad, (names, bad)
 print(f"doctor: content with {len(names)} settings of sysctl.d in this kernel")
 PYTHON
 
+# The start is over when it serves: READY=1.
 systemctl start millpond.service
-serving "${ADMIN[@]}"
+millpond health "${ADMIN[@]}" >/dev/null
+is "the kind of service" "$(property Type) $(property ActiveState) $(property SubState)" "notify active running"
+eventually eval 'property StatusText | grep -q sessions'
+echo "status: $(property StatusText)"
 is "seccomp" "$(status Seccomp)" 2
 is "no_new_privs" "$(status NoNewPrivs)" 1
 is "capabilities" "$(status CapEff) $(status CapBnd)" "0000000000000400 0000000000000400"
@@ -83,6 +86,31 @@ else
     echo "reload: skipped, this millpond has none"
 fi
 
+# Another process of the same program takes over, and is the main one.
+pid=$(property MainPID)
+curl -sf --max-time 10 http://127.0.0.1:80/short >/dev/null
+millpond upgrade "${ADMIN[@]}"
+eventually is_another_process "$pid"
+new=$(property MainPID)
+is "the process that answers" "$(admin /stats | grep -o '"pid": [0-9]*' | head -1)" "\"pid\": $new"
+eventually eval "! kill -0 $pid"
+is "the service after an upgrade" "$(property ActiveState) $(property NRestarts)" "active 0"
+is "short, after an upgrade" "$(curl -sf --max-time 10 http://127.0.0.1:80/short)" hello
+eventually eval 'property StatusText | grep -q sessions'
+millpond upgrade "${ADMIN[@]}" >/dev/null
+eventually is_another_process "$new"
+echo "upgrade: process $pid, then $new, then $(property MainPID)"
+
+# Alive for longer than WatchdogSec; stopped, it is not, and is started again.
+sleep 4
+is "the service after WatchdogSec" "$(property ActiveState) $(property NRestarts)" "active 0"
+pid=$(property MainPID)
+kill -STOP "$pid"
+eventually is_another_process "$pid"
+eventually millpond health "${ADMIN[@]}"
+is "restarts after a hang" "$(property NRestarts)" 1
+echo "watchdog: a process that hangs is started again"
+
 systemctl stop millpond.service
 is "the stop" "$(property Result) $(property ExecMainStatus)" "success 0"
 is "what is left in /run" "$(ls -A /run/millpond 2>/dev/null)" ""
@@ -93,7 +121,7 @@ cp /examples/*.conf /etc/systemd/verify/millpond.service.d/
 (umask 077; head -c 32 /dev/urandom | base64 >/etc/millpond/admin.token)
 systemctl daemon-reload
 systemctl start millpond.service
-serving
+millpond health >/dev/null
 if millpond stats >/dev/null 2>&1; then echo "answers without its token"; exit 1; fi
 millpond stats --token-file /etc/millpond/admin.token >/dev/null
 is "the time for a stop" "$(property TimeoutStopUSec)" 11min
@@ -102,11 +130,36 @@ echo "drop-ins: the token is asked for"
 # A crash is followed by a start, a drain is not.
 pid=$(property MainPID)
 kill -KILL "$pid"
-for _ in $(seq 100); do if [ "$(property MainPID)" -gt 0 ] && [ "$(property MainPID)" != "$pid" ]; then break; fi; sleep 0.05; done
-serving
+eventually is_another_process "$pid"
+eventually millpond health
 is "restarts" "$(property NRestarts)" 1
 millpond drain --wait --token-file /etc/millpond/admin.token
 for _ in $(seq 100); do if [ "$(property ActiveState)" = inactive ]; then break; fi; sleep 0.05; done
 is "after a drain" "$(property ActiveState) $(property Result)" "inactive success"
+rm /etc/systemd/verify/millpond.service.d/{token,long-drain}.conf
+sed -i 's/^ListenStream=.*/ListenStream=127.0.0.1:80/' /etc/systemd/verify/millpond.socket
+systemctl daemon-reload
+
+# Socket activation: the port is there before the service, and while it is restarted. 81 it binds itself.
+systemctl start millpond.socket
+is "before the first client" "$(property ActiveState)" inactive
+is "the first client" "$(curl -sf --max-time 20 http://127.0.0.1:80/short)" hello
+is "the other port" "$(curl -sf --max-time 10 http://127.0.0.1:81/short)" hello
+systemctl restart millpond.service &
+for _ in $(seq 20); do is "a client during a restart" "$(curl -sf --max-time 20 http://127.0.0.1:80/short)" hello; done
+wait $!
+pid=$(property MainPID)
+millpond upgrade >/dev/null
+eventually is_another_process "$pid"
+is "after an upgrade" "$(curl -sf --max-time 10 http://127.0.0.1:80/short)" hello
+systemctl stop millpond.service millpond.socket
+# A socket that nobody wants is an error that says what to write.
+sed -i 's/^ListenStream=.*/ListenStream=0.0.0.0:82/' /etc/systemd/verify/millpond.socket
+systemctl daemon-reload
+systemctl start millpond.socket
+if systemctl start millpond.service 2>/dev/null; then echo "a socket that nobody wants was taken"; exit 1; fi
+grep -q 'write `bind = "0.0.0.0:82"` in a' /service.log
+systemctl stop millpond.socket
+echo "socket activation: served before, during and after a restart"
 trap - ERR
 echo passed

@@ -23,7 +23,7 @@ analyze() {
     units=$root/usr/lib/systemd/system
     mkdir -p "$units" "$root/usr/bin" "$root/bin"
     cp /usr/lib/systemd/system/*.{target,slice,socket,service,mount} "$units" 2>/dev/null || true
-    cp "$DEPLOY/systemd/millpond.service" "$units"
+    cp "$DEPLOY/systemd/millpond.service" "$DEPLOY/systemd/millpond.socket" "$units"
     for program in usr/bin/millpond bin/kill; do
         printf '#!/bin/sh\n' >"$root/$program"
         chmod 755 "$root/$program"
@@ -37,7 +37,7 @@ analyze() {
         fi
         # It warns and exits with 0 where a key is misspelled.
         local said
-        said=$(systemd-analyze verify --man=no --recursive-errors=one --root="$root" millpond.service 2>&1) || true
+        said=$(systemd-analyze verify --man=no --recursive-errors=one --root="$root" millpond.service millpond.socket 2>&1) || true
         if [ -n "$said" ]; then
             printf 'systemd-analyze verify (%s):\n%s\n' "${examples:-no drop-in}" "$said"
             return 1
@@ -61,7 +61,7 @@ run_in_namespaces() {
         group=$WORK/cgroup/millpond-verify-$$
         mkdir "$group"
         ( echo "$BASHPID" >"$group/cgroup.procs"
-          exec timeout --signal=KILL 120 unshare --mount --pid --fork --kill-child --cgroup --uts --ipc --net \
+          exec timeout --signal=KILL 180 unshare --mount --pid --fork --kill-child --cgroup --uts --ipc --net \
               bash "$HERE/systemd-boot.sh" </dev/null ) || true
         for try in $(seq 50); do
             find "$group" -depth -type d -exec rmdir {} + 2>/dev/null && break

@@ -61,6 +61,7 @@ pub struct AdminHandle {
     listen: AdminListen,
     descriptor: Arc<OwnedFd>,
     is_kept: Arc<AtomicBool>,
+    keeps_file: bool,
 }
 
 impl AdminHandle {
@@ -72,6 +73,11 @@ impl AdminHandle {
     /// The socket.
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.descriptor.as_fd()
+    }
+
+    /// Whether the file of a Unix socket is the service manager's.
+    pub fn keeps_file(&self) -> bool {
+        self.keeps_file
     }
 
     /// The file of a Unix socket is another process's: it is not removed.
@@ -94,17 +100,17 @@ pub fn name(listen: &AdminListen) -> String {
 }
 
 impl AdminSocket {
-    /// The socket once more.
+    /// The socket once more. `keeps_file`: the file of a Unix socket is the service manager's.
     ///
     /// # Errors
     /// When there is no descriptor.
-    pub fn handle(&self, admin: &Admin) -> io::Result<AdminHandle> {
+    pub fn handle(&self, admin: &Admin, keeps_file: bool) -> io::Result<AdminHandle> {
         let (descriptor, is_kept) = match &self.bound {
             Bound::Tcp(listener) => (listener.as_fd(), Arc::default()),
             Bound::Unix(listener, file) => (listener.as_fd(), Arc::clone(&file.is_kept)),
         };
         let descriptor = Arc::new(descriptor.try_clone_to_owned()?);
-        Ok(AdminHandle { listen: admin.listen.clone(), descriptor, is_kept })
+        Ok(AdminHandle { listen: admin.listen.clone(), descriptor, is_kept, keeps_file })
     }
 
     /// The address, with the port that the kernel gave where 0 was asked for; `None` for a Unix socket.

@@ -6,12 +6,13 @@ use crate::config::diagnostic::Diagnostics;
 use crate::config::load::{Loaded, adhoc, fingerprint, load, process_variable};
 use crate::config::model::{AdminListen, Protocol};
 use crate::observe::logging;
-use crate::supervisor::{Beginning, Predecessor, Program, Supervisor};
+use crate::supervisor::{Beginning, Predecessor, Program, Service, Supervisor};
 use anyhow::Context;
 
 /// Runs until a signal or the admin server ends it.
 pub(super) fn run(args: RunArgs) -> anyhow::Result<u8> {
     let mut predecessor = Predecessor::from_environment()?;
+    let service = Service::from_environment().context("NOTIFY_SOCKET")?;
     let program = Program::of_this_process().context("cannot tell which program this is")?;
     let file = args.config.clone();
     let fingerprint = file.as_deref().map(fingerprint);
@@ -31,7 +32,7 @@ pub(super) fn run(args: RunArgs) -> anyhow::Result<u8> {
     }
     let signals = Signals::install().context("signals cannot be handled")?;
     let admin = config.admin.listen.clone();
-    let beginning = Beginning { file: file.zip(fingerprint), program: Some(program), predecessor };
+    let beginning = Beginning { file: file.zip(fingerprint), program: Some(program), predecessor, service };
     let supervisor = Supervisor::begin(config, beginning)?;
     announce(&supervisor, &admin);
     signals.obey(supervisor.clone()).context("signals cannot be handled")?;

@@ -74,12 +74,14 @@ impl Reloader {
     /// See [`ReloadError`]; then everything is as it was.
     pub fn reload(&self) -> Result<Reloaded, ReloadError> {
         let Some(file) = &self.file else { return Err(ReloadError::NoFile) };
+        self.tokens.service.reloading();
         let mut inner = self.lock();
         let fingerprint = load::fingerprint(file);
         let reloaded = load::load(file, &load::process_variable)
             .map_err(ReloadError::from)
             .and_then(|loaded| self.run(&mut inner, loaded));
         self.note(&reloaded, fingerprint);
+        self.tokens.service.ready();
         drop(inner);
         reloaded
     }

@@ -12,7 +12,10 @@ use crate::metrics::accept_queue::AcceptQueues;
 use crate::registry::ListenerState;
 use crate::sys::sockopt;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::io::{
+    self,
+    ErrorKind::{AddrInUse, PermissionDenied},
+};
 use std::net::TcpListener;
 use std::sync::Arc;
 
@@ -23,6 +26,8 @@ pub(super) struct Held {
     /// Which sockets each worker accepts on.
     places: BTreeMap<usize, BTreeSet<u64>>,
     next: u64,
+    /// Whether every worker accepts on all of them, whatever the configuration says.
+    is_shared: bool,
 }
 
 impl Held {
@@ -36,6 +41,11 @@ impl Held {
     /// All of them.
     pub(super) fn all(&self) -> Vec<Arc<TcpListener>> {
         self.sockets.values().cloned().collect()
+    }
+
+    /// No other can be bound beside them: every worker accepts on all.
+    pub(super) fn share_all(&mut self) {
+        self.is_shared = true;
     }
 
     fn add(&mut self, socket: TcpListener) -> u64 {
@@ -55,10 +65,11 @@ impl Held {
     }
 
     /// Gives every socket to one of these workers, and every worker one at least. What they have
-    /// already they keep; what is missing is bound.
+    /// already they keep; what is missing is bound. Where another user has made them, no other can be bound
+    /// beside them: then all workers accept on all.
     ///
     /// # Errors
-    /// When a socket cannot be bound.
+    /// When there is no descriptor.
     pub(super) fn share(
         &mut self,
         workers: &[usize],
@@ -66,7 +77,7 @@ impl Held {
         config: &model::Listener,
     ) -> io::Result<()> {
         self.places.retain(|worker, _| workers.contains(worker));
-        if !config.socket.reuse_port {
+        if !config.socket.reuse_port || self.is_shared {
             let all: BTreeSet<u64> = self.sockets.keys().copied().collect();
             self.places = workers.iter().map(|worker| (*worker, all.clone())).collect();
             return Ok(());
@@ -82,7 +93,16 @@ impl Held {
             let most = self.places.values_mut().max_by_key(|ids| ids.len()).filter(|ids| ids.len() > 1);
             let id = match most.and_then(BTreeSet::pop_last) {
                 Some(id) => id,
-                None => self.bind_another(state, config)?,
+                None => match self.bind_another(state, config) {
+                    Ok(id) => id,
+                    Err(error) if matches!(error.kind(), AddrInUse | PermissionDenied) => {
+                        let (listener, address) = (&config.name, state.address);
+                        tracing::info!(listener, %address, %error, "all workers share one listening socket");
+                        self.is_shared = true;
+                        return self.share(workers, state, config);
+                    }
+                    Err(error) => return Err(error),
+                },
             };
             self.least().insert(id);
         }
@@ -222,5 +242,13 @@ mod tests {
         alone.socket.reuse_port = true;
         held.share(&[0, 1, 2], &state, &alone).unwrap();
         assert_eq!(spread(&held), [1, 1, 1], "each its own, once the configuration says so");
+    }
+
+    #[test]
+    fn what_another_user_has_made_is_shared_by_all_workers() {
+        let (mut held, state, config) = state(true);
+        held.share_all();
+        held.share(&[0, 1, 2], &state, &config).unwrap();
+        assert_eq!(spread(&held), [held.sockets.len(); 3]);
     }
 }

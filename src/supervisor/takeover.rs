@@ -1,5 +1,6 @@
 //! Taking over from the process that started this one.
 
+use super::service::Service;
 use crate::command::{Command, Crew, Sender};
 use crate::config::model::Config;
 use crate::pool::connection::{Detached, Life, OpenSlot};
@@ -53,6 +54,10 @@ pub(super) struct Inherited {
     pub(super) listeners: Vec<Vec<TcpListener>>,
     /// That of the admin server.
     pub(super) admin: Option<OwnedFd>,
+    /// Whether the file of that one, if it has any, is not this process's to remove.
+    pub(super) keeps_admin_file: bool,
+    /// Whether another user has made them, so that there can be no others beside them: all workers share them.
+    pub(super) is_shared: bool,
 }
 
 impl Inherited {
@@ -97,7 +102,7 @@ impl Predecessor {
     pub(super) fn sockets(&self, config: &Config, admin: String) -> Result<Inherited, TakeoverError> {
         let listeners: Vec<SocketAddr> =
             config.listeners.iter().flat_map(|listener| &listener.bind).copied().collect();
-        let mut inherited = Inherited { admin: None, listeners: Vec::new() };
+        let mut inherited = Inherited::default();
         inherited.listeners.resize_with(listeners.len(), Vec::new);
         self.link.say(&FromNew::Wants { listeners, admin }, &[], STEP)?;
         loop {
@@ -106,7 +111,10 @@ impl Predecessor {
                 FromOld::Listener { place } if place < inherited.listeners.len() => {
                     inherited.listeners[place].extend(descriptors.into_iter().map(TcpListener::from));
                 }
-                FromOld::Admin => inherited.admin = descriptors.into_iter().next(),
+                FromOld::Admin { keeps_file } => {
+                    inherited.admin = descriptors.into_iter().next();
+                    inherited.keeps_admin_file = keeps_file;
+                }
                 FromOld::EndOfSockets => return Ok(inherited),
                 other => return Err(unexpected(&other)),
             }
@@ -154,12 +162,18 @@ impl Predecessor {
 
     /// Says that this process serves, and takes what the predecessor gives up while it drains, on a thread that
     /// ends with it. Returns when the predecessor has let go.
-    pub(super) fn relieve(self, mut estate: Estate, over: CancellationToken) -> io::Result<()> {
+    pub(super) fn relieve(
+        self,
+        mut estate: Estate,
+        over: CancellationToken,
+        service: &Service,
+    ) -> io::Result<()> {
         // One that is gone need not know.
         let _ = self.link.say(&FromNew::Serving, &[], STEP);
         if let Ok((FromOld::Succeeded, _)) = self.link.hear(STEP, &|| over.is_cancelled()) {
             estate.expect_more();
         }
+        service.ready();
         let take = move || {
             while let Ok((FromOld::Connections { connections }, descriptors)) =
                 self.link.hear(PATIENCE, &|| over.is_cancelled())

@@ -175,7 +175,11 @@ impl Upgrader {
             given.addresses.push(state.address.0);
         }
         if name(self.admin.listen()) == admin {
-            successor.say(SENDING, &FromOld::Admin, &[self.admin.descriptor()])?;
+            successor.say(
+                SENDING,
+                &FromOld::Admin { keeps_file: self.admin.keeps_file() },
+                &[self.admin.descriptor()],
+            )?;
             given.has_admin = true;
         }
         successor.say(SENDING, &FromOld::EndOfSockets, &[])?;
@@ -246,6 +250,7 @@ impl Upgrader {
         if given.has_admin {
             self.admin.leave_file();
         }
+        self.tokens.service.is_now(successor.instance().pid);
         // Should it be gone again already, there is nobody to tell, and it is too late to go on.
         let _ = successor.say("telling it that it is alone", &FromOld::Succeeded, &[]);
         lent.into_iter().for_each(Lent::let_go);

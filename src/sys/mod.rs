@@ -7,6 +7,7 @@ pub mod local_ports;
 pub mod netstat;
 pub mod probe;
 pub mod rights;
+pub mod service_manager;
 pub mod sock_diag;
 pub mod sockopt;
 pub mod splice;

@@ -66,7 +66,10 @@ pub enum FromOld {
         place: usize,
     },
     /// With the listening socket of the admin server.
-    Admin,
+    Admin {
+        /// Whether the file of a Unix socket is the service manager's, and not to be removed in the end.
+        keeps_file: bool,
+    },
     /// Whatever has not come is not there.
     EndOfSockets,
     /// With one descriptor for each of these connections.
@@ -168,7 +171,7 @@ mod tests {
             (any::<u32>(), "\\PC{0,20}", any::<u32>())
                 .prop_map(|(protocol, version, pid)| FromOld::Greeting { protocol, version, pid }),
             any::<usize>().prop_map(|place| FromOld::Listener { place }),
-            Just(FromOld::Admin),
+            any::<bool>().prop_map(|keeps_file| FromOld::Admin { keeps_file }),
             Just(FromOld::EndOfSockets),
             prop::collection::vec(moved(), 0..64)
                 .prop_map(|connections| FromOld::Connections { connections }),
@@ -221,7 +224,7 @@ mod tests {
         assert!(refused(b"GET / HTTP/1.1\r\n").contains("no message of this protocol: \"GET / HTTP/1.1"));
         assert!(refused(br#"millpond-upgrade {"message":"dance"}"#).contains("unknown variant `dance`"));
         assert!(refused(br#"millpond-upgrade {"message":"listener","place":0,"x":1}"#).contains("`x`"));
-        assert!(refused(br#"millpond-upgrade {"message":"admin"} {}"#).contains("trailing"));
+        assert!(refused(br#"millpond-upgrade {"message":"serve"} {}"#).contains("trailing"));
         let long = FromNew::Failed { why: "x".repeat(MAX_MESSAGE) };
         assert!(matches!(encode(&long), Err(FrameError::TooLong(_))));
     }

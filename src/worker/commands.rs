@@ -53,6 +53,10 @@ async fn look(worker: &Worker, command: Command) {
         }
         Command::Reap { socket, stuck } => reap(worker, &socket, stuck).await,
         Command::List { answer } => list::list(worker, &answer).await,
+        Command::Ping(answer) => {
+            // It may have come too late.
+            let _ = answer.send(());
+        }
         Command::Adopt(connections) => worker.take_in(connections, Instant::now()),
         Command::Lend { idle_for, to } => {
             let now = Instant::now();

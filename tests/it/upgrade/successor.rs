@@ -93,7 +93,7 @@ fn take(step: Step, link: &Link<FromNew, FromOld>) {
             loop {
                 match hear() {
                     (FromOld::Listener { place: 0 }, descriptors) => sockets += descriptors.len(),
-                    (FromOld::Admin, descriptors) => assert_eq!(descriptors.len(), 1),
+                    (FromOld::Admin { .. }, descriptors) => assert_eq!(descriptors.len(), 1),
                     (FromOld::EndOfSockets, _) => break,
                     (other, _) => panic!("{other:?}"),
                 }
