@@ -155,9 +155,7 @@ impl Supervisor {
         })?;
         let Tokens { over, service, .. } = &supervisor.tokens;
         match predecessor {
-            Some(predecessor) => {
-                predecessor.relieve(estate, over.clone(), service).map_err(StartError::Thread)?;
-            }
+            Some(predecessor) => predecessor.relieve(estate, over.clone(), service),
             None => service.ready(),
         }
         Ok(supervisor)

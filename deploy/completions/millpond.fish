@@ -90,6 +90,7 @@ complete -c millpond -n "__fish_millpond_using_subcommand reload" -l json -d 'Pr
 complete -c millpond -n "__fish_millpond_using_subcommand reload" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c millpond -n "__fish_millpond_using_subcommand upgrade" -l admin -d 'Where the admin server of the instance listens: host:port or unix:/path; else MILLPOND_ADMIN_LISTEN says it' -r
 complete -c millpond -n "__fish_millpond_using_subcommand upgrade" -l token-file -d 'The file with its token, if it wants one; else MILLPOND_ADMIN_TOKEN_FILE names it' -r -F
+complete -c millpond -n "__fish_millpond_using_subcommand upgrade" -l binary -d 'Other servers take it; refused with what to do instead' -r -F
 complete -c millpond -n "__fish_millpond_using_subcommand upgrade" -l json -d 'Print the answer as JSON'
 complete -c millpond -n "__fish_millpond_using_subcommand upgrade" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c millpond -n "__fish_millpond_using_subcommand top" -l admin -d 'Where the admin server of the instance listens: host:port or unix:/path; else MILLPOND_ADMIN_LISTEN says it' -r

@@ -327,6 +327,10 @@ pub(super) struct UpgradeArgs {
     #[command(flatten)]
     pub(super) instance: Instance,
 
+    /// Other servers take it; refused with what to do instead
+    #[arg(long, value_name = "PATH", hide = true)]
+    pub(super) binary: Option<PathBuf>,
+
     /// Print the answer as JSON
     #[arg(long)]
     pub(super) json: bool,

@@ -13,7 +13,6 @@ use anyhow::Context;
 pub(super) fn run(args: RunArgs) -> anyhow::Result<u8> {
     let mut predecessor = Predecessor::from_environment()?;
     let service = Service::from_environment().context("NOTIFY_SOCKET")?;
-    let program = Program::of_this_process().context("cannot tell which program this is")?;
     let file = args.config.clone();
     let fingerprint = file.as_deref().map(fingerprint);
     let Loaded { config, warnings, .. } = match configuration(args) {
@@ -30,9 +29,11 @@ pub(super) fn run(args: RunArgs) -> anyhow::Result<u8> {
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
+    let program = Program::of_this_process()
+        .inspect_err(|error| tracing::warn!(%error, "it cannot be upgraded: which program is this?"));
     let signals = Signals::install().context("signals cannot be handled")?;
     let admin = config.admin.listen.clone();
-    let beginning = Beginning { file: file.zip(fingerprint), program: Some(program), predecessor, service };
+    let beginning = Beginning { file: file.zip(fingerprint), program: program.ok(), predecessor, service };
     let supervisor = Supervisor::begin(config, beginning)?;
     announce(&supervisor, &admin);
     signals.obey(supervisor.clone()).context("signals cannot be handled")?;

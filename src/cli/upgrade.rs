@@ -20,6 +20,11 @@ const STEP: Duration = Duration::from_millis(50);
 
 /// Asks for it, waits until the new process answers, and prints what it has.
 pub(super) fn upgrade(args: &UpgradeArgs, out: &mut dyn Write) -> anyhow::Result<u8> {
+    anyhow::ensure!(
+        args.binary.is_none(),
+        "--binary: a running instance starts no program but the one at the path by which it was started itself, \
+         since whoever reaches its admin server could have it run anything: put the new version there"
+    );
     let target = &args.instance.admin;
     let (status, body) = fetch::order(&args.instance, PATH)?;
     let strange =

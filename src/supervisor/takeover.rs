@@ -162,12 +162,7 @@ impl Predecessor {
 
     /// Says that this process serves, and takes what the predecessor gives up while it drains, on a thread that
     /// ends with it. Returns when the predecessor has let go.
-    pub(super) fn relieve(
-        self,
-        mut estate: Estate,
-        over: CancellationToken,
-        service: &Service,
-    ) -> io::Result<()> {
+    pub(super) fn relieve(self, mut estate: Estate, over: CancellationToken, service: &Service) {
         // One that is gone need not know.
         let _ = self.link.say(&FromNew::Serving, &[], STEP);
         if let Ok((FromOld::Succeeded, _)) = self.link.hear(STEP, &|| over.is_cancelled()) {
@@ -185,7 +180,9 @@ impl Predecessor {
             }
             estate.close(self.pid);
         };
-        thread::Builder::new().name("takeover".into()).spawn(take).map(|_| ())
+        if let Err(error) = thread::Builder::new().name("takeover".into()).spawn(take) {
+            tracing::error!(%error, "no thread for what the predecessor gives up: it is closed");
+        }
     }
 }
 

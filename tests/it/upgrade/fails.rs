@@ -24,6 +24,7 @@ pub(super) fn tests() -> Vec<Trial> {
         a_second_upgrade_is_refused_and_a_drain_ends_the_first,
         a_drain_is_not_handed_over,
         what_somebody_else_has_set_is_said,
+        no_other_program_can_be_asked_for,
     ]
 }
 
@@ -219,4 +220,12 @@ fn what_somebody_else_has_set_is_said() {
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(text.contains("MILLPOND_UPGRADE is set") && text.contains("unset it"), "{text}");
+}
+
+fn no_other_program_can_be_asked_for() {
+    let mut command = crate::harness::millpond();
+    let output = command.args(["upgrade", "--binary", "/bin/sh"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("put the new version there"), "{text}");
 }
