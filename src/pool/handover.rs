@@ -24,7 +24,7 @@ pub struct Handover {
 /// For how long more are expected from a predecessor after the last one came.
 const MORE_GIFTS: Duration = Duration::from_millis(500);
 /// The same after its end.
-const LAST_GIFTS: Duration = Duration::from_millis(50);
+const LAST_GIFTS: Duration = Duration::from_millis(100);
 
 /// Left at a worker's desk.
 #[derive(Debug)]

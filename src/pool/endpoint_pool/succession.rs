@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 /// The longest that a request waits for a connection from a predecessor before one is dialled for it. What
 /// comes, comes within a few milliseconds; on a busy host the processes have to wait for their turn.
-const GIFT_PATIENCE: Duration = Duration::from_millis(50);
+const GIFT_PATIENCE: Duration = Duration::from_millis(100);
 
 impl Pool {
     /// Gives away what has been idle for at least this long.
