@@ -159,7 +159,7 @@ pub struct EndpointCounters {
     pub opened_total: Counter,
     /// Leases that were served by a connection used before.
     pub reused_total: Counter,
-    /// Idle connections taken over from another worker.
+    /// Idle connections taken over from another worker, or from the process before this one.
     pub taken_over_total: Counter,
     /// Requests sent again on another connection.
     pub retries_total: Counter,

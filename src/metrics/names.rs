@@ -164,7 +164,7 @@ metrics! {
     UPSTREAM_REUSED = Counter "millpond_upstream_connections_reused_total" ["upstream", "endpoint"]
         "Leases that were served by a connection used before.";
     UPSTREAM_TAKEN_OVER = Counter "millpond_upstream_connections_taken_over_total" ["upstream", "endpoint"]
-        "Idle connections taken over from another worker.";
+        "Idle connections taken over from another worker or, after an upgrade, from the process before this one.";
     UPSTREAM_RETRIES = Counter "millpond_upstream_retries_total" ["upstream", "endpoint"]
         "Requests sent again on another connection.";
     UPSTREAM_CONNECT_ERRORS = Counter "millpond_upstream_connect_errors_total" ["upstream", "endpoint"]
