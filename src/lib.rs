@@ -80,7 +80,7 @@
 //! | [`observe`] | the JSON of `/stats` and `/connections`, the log, the access log; the census and the reaper |
 //! | [`listener`], [`worker`], [`forward`] | accepting, one thread's belongings, and carrying traffic |
 //! | [`admin`] | the admin server, which reads the registry and gives commands |
-//! | [`supervisor`] | start everything or nothing; reload, drain, end |
+//! | [`supervisor`] | start everything or nothing; reload, hand over, drain, end |
 //! | [`cli`] | the commands; the only place that prints |
 //!
 //! What decides is kept apart from what does I/O: [`http1`], [`upstream::balance`],
@@ -109,7 +109,8 @@
 //!    one.
 //! 7. Nothing grows without bound: heads, buffers, queues, tables and labels have limits.
 //! 8. A reload that fails changes nothing; one that succeeds touches only what differs, and no request is
-//!    served by two configurations.
+//!    served by two configurations. An upgrade that fails changes nothing either, and until it succeeds no
+//!    connection is used by two processes.
 //! 9. The control side never touches a session or a pool; it reads counters and gives commands.
 //! 10. A figure that cannot be read is absent or `null` with a note, never 0.
 

@@ -185,3 +185,16 @@ fn nothing_left_is_believed_for_a_while() {
     run.pass(1000);
     assert!(!run.ledger.taken(false, run.now).is_all);
 }
+
+#[test]
+fn a_port_that_another_process_has_taken_over_is_still_taken() {
+    let mut run = Run::new(FULL);
+    run.open(3);
+    run.close(2, Left::Moved);
+    assert_eq!(run.taken(), (3, 0), "by the other process now");
+    assert!(run.ledger.rates(run.now).closes < f64::EPSILON, "and nothing was closed");
+    run.census(3, 0);
+    assert_eq!(run.taken(), (3, 0), "as the kernel says, too");
+    run.census(1, 0);
+    assert_eq!(run.taken(), (1, 0), "until it is closed there");
+}
