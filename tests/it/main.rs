@@ -21,6 +21,7 @@ mod ports;
 mod real;
 mod refusals;
 mod reload;
+mod service;
 mod tcp;
 mod upgrade;
 
@@ -53,6 +54,7 @@ fn main() {
         life::tests(),
         reload::tests(),
         upgrade::tests(),
+        service::tests(),
         cli::tests(),
         orders::tests(),
         netns::tests(),

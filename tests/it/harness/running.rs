@@ -47,6 +47,7 @@ fn quiet(mut command: Command) -> Command {
     for (variable, _) in millpond::config::load::VARIABLES {
         command.env_remove(variable);
     }
+    command.env_remove("NOTIFY_SOCKET");
     command.env("MILLPOND_LOG_FORMAT", "json").env("MILLPOND_ADMIN_LISTEN", "127.0.0.1:0");
     command
 }

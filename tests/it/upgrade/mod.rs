@@ -107,10 +107,23 @@ impl Instance {
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        for pid in self.pids.iter().skip(1) {
-            // It may have ended.
-            let _ = kill_process(pid_from(*pid), Signal::KILL);
-        }
+        self.pids.drain(..).skip(1).for_each(|pid| drop(Ends(pid)));
+    }
+}
+
+/// A process that nobody waits for, as its parent is another; it is killed when this is dropped.
+pub(crate) struct Ends(pub(crate) u32);
+
+impl Ends {
+    pub(crate) fn terminate(&self) {
+        kill_process(pid_from(self.0), Signal::TERM).unwrap();
+    }
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = kill_process(pid_from(self.0), Signal::KILL);
     }
 }
 

@@ -177,8 +177,8 @@ fn a_unix_socket_of_the_admin_server_stays() {
     let text = String::from_utf8(upgraded.stdout).unwrap();
     assert!(text.contains("2 listening sockets handed over"), "{text}");
     let stats: serde_json::Value = serde_json::from_slice(&ask(&["stats", "--json"]).stdout).unwrap();
-    let pid = super::pid_from(super::pid_of(&stats["process"]));
-    rustix::process::kill_process(pid, Signal::TERM).unwrap();
+    let new = super::Ends(super::pid_of(&stats["process"]));
+    new.terminate();
     eventually("the new process removes it in the end", || !path.exists());
 }
 
