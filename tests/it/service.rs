@@ -6,6 +6,7 @@ use libtest_mimic::Trial;
 use rustix::process::Signal;
 use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -84,7 +85,7 @@ fn it_is_told_which_process_is_the_main_one() {
     assert!(process.command("upgrade", &[]).status.success(), "{}", process.log());
     let message = manager.hears("MAINPID=");
     let pid: u32 = message.strip_prefix("MAINPID=").unwrap().parse().unwrap();
-    let new = Ends(pid);
+    let new = Ends::new(pid, Path::new(env!("CARGO_BIN_EXE_millpond")));
     assert_ne!(pid, process.pid());
     manager.hears("READY=1");
     assert_eq!(process.wait().code(), Some(0));

@@ -107,23 +107,36 @@ impl Instance {
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        self.pids.drain(..).skip(1).for_each(|pid| drop(Ends(pid)));
+        let program = self.program();
+        self.pids.drain(..).skip(1).for_each(|pid| drop(Ends::new(pid, &program)));
     }
 }
 
 /// A process that nobody waits for, as its parent is another; it is killed when this is dropped.
-pub(crate) struct Ends(pub(crate) u32);
+pub(crate) struct Ends {
+    pid: u32,
+    program: PathBuf,
+}
 
 impl Ends {
+    /// The process with this id, started as this program.
+    pub(crate) fn new(pid: u32, program: &Path) -> Self {
+        Self { pid, program: program.to_owned() }
+    }
+
     pub(crate) fn terminate(&self) {
-        kill_process(pid_from(self.0), Signal::TERM).unwrap();
+        kill_process(pid_from(self.pid), Signal::TERM).unwrap();
     }
 }
 
 impl Drop for Ends {
     fn drop(&mut self) {
-        // It may have ended.
-        let _ = kill_process(pid_from(self.0), Signal::KILL);
+        // It may have ended, and its number may be another's by now.
+        let command = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
+        if command.starts_with(self.program.as_os_str().as_encoded_bytes()) {
+            // It may end at this moment.
+            let _ = kill_process(pid_from(self.pid), Signal::KILL);
+        }
     }
 }
 

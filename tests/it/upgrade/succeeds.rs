@@ -177,7 +177,7 @@ fn a_unix_socket_of_the_admin_server_stays() {
     let text = String::from_utf8(upgraded.stdout).unwrap();
     assert!(text.contains("2 listening sockets handed over"), "{text}");
     let stats: serde_json::Value = serde_json::from_slice(&ask(&["stats", "--json"]).stdout).unwrap();
-    let new = super::Ends(super::pid_of(&stats["process"]));
+    let new = super::Ends::new(super::pid_of(&stats["process"]), Path::new(env!("CARGO_BIN_EXE_millpond")));
     new.terminate();
     eventually("the new process removes it in the end", || !path.exists());
 }
