@@ -31,6 +31,9 @@ pub fn init(log: &Log) -> Result<(), LoggingError> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_new(&log.level)?)
         .with_writer(io::stderr)
+        // It would say on standard error that standard error is gone, and panic over that: a process that was
+        // handed over to outlives whoever read from the first one.
+        .log_internal_errors(false)
         .with_ansi(colour(io::stderr().is_terminal(), std::env::var_os("NO_COLOR").as_deref()));
     let set_level: SetLevel = match log.format {
         LogFormat::Text => {

@@ -3,7 +3,7 @@
 use crate::harness::{Client, Ended, Gate, Origin, Running, Setup, Unaccepting, always, eventually};
 use libtest_mimic::Trial;
 use rustix::process::Signal;
-use std::io::Write;
+use std::io::{BufRead, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         a_drain_ends_tunnels_at_its_deadline,
         a_second_signal_ends_at_once,
         an_interrupt_drains_too,
+        a_drain_needs_nobody_who_reads_the_log,
         few_descriptors_mean_refusals_and_no_end,
         clients_that_were_admitted_are_served,
         few_descriptors_suffice_for_many_clients_one_after_the_other,
@@ -262,4 +263,24 @@ fn few_descriptors_suffice_for_many_clients_one_after_the_other() {
     for _ in 0..(DESCRIPTORS * 3) {
         assert_eq!(Client::connect(process.address()).get("/").text(), "ok");
     }
+}
+
+fn a_drain_needs_nobody_who_reads_the_log() {
+    let mut command = crate::harness::millpond();
+    command.args(["run", "--listen", "127.0.0.1:0", "--upstream", "127.0.0.1:1"]);
+    let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let log = std::io::BufReader::new(child.stderr.take().unwrap());
+    let serves = log.lines().map_while(Result::ok).any(|line| line.contains("the admin server listens"));
+    assert!(serves);
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), Signal::TERM).unwrap();
+    let mut status = None;
+    let start = Instant::now();
+    while status.is_none() && start.elapsed() < Duration::from_secs(10) {
+        status = child.try_wait().unwrap();
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // It may have ended, and then cannot be killed.
+    let _ = child.kill();
+    let _ = child.wait();
+    assert_eq!(status.and_then(|status| status.code()), Some(0));
 }
