@@ -95,7 +95,8 @@ fn the_reference_says_why() {
     let text = reference();
     let lines: Vec<&str> = text.lines().collect();
     for pair in lines.windows(2) {
-        let is_key = pair[1].split_once(" = ").is_some_and(|(key, _)| !key.starts_with('#'));
+        // What is indented is an element of a list, which has its comment above the list.
+        let is_key = pair[1].split_once(" = ").is_some_and(|(key, _)| !key.starts_with(['#', ' ']));
         assert!(!is_key || pair[0].starts_with("# "), "{:?} has no comment above it", pair[1]);
     }
 }
@@ -103,7 +104,8 @@ fn the_reference_says_why() {
 #[test]
 fn the_reference_holds_the_defaults() {
     const SMALLEST: &str = "[[listener]]\nbind = \"127.0.0.1:8080\"\nupstream = \"app\"\n\
-                            [[upstream]]\nname = \"app\"\nendpoints = [\"127.0.0.1:3000\", \"127.0.0.1:3001\"]\n";
+                            [[upstream]]\nname = \"app\"\nendpoints = [\"127.0.0.1:3000\", \"127.0.0.1:3001\", \
+                            { dns = \"app.internal:3000\" }, { srv = \"_http._tcp.app.internal\" }]\n";
     let text = reference();
     assert_eq!(compiled("reference", &text).config, compiled("smallest", SMALLEST).config);
 

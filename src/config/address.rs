@@ -1,6 +1,7 @@
 //! Addresses as they are written: an IP address and a port, nothing that would need a name service.
 
 use super::diagnostic::Fault;
+use super::dns_name;
 use super::model::AdminListen;
 use super::values::{shown, text};
 use config::{Value, ValueKind};
@@ -21,7 +22,7 @@ pub(super) fn listen(value: &Value) -> Result<SocketAddr, Fault> {
 
 /// An address to dial.
 pub(super) fn dial(value: &Value) -> Result<SocketAddr, Fault> {
-    let address = socket(value, "127.0.0.1")?;
+    let address = socket(value, "127.0.0.1").map_err(|fault| or_name(value, fault))?;
     let (message, fix) = match address.ip() {
         _ if address.port() == 0 => ("has port 0", "write the port that the endpoint listens on".to_owned()),
         IpAddr::V4(ip) if ip.is_unspecified() => {
@@ -36,6 +37,15 @@ pub(super) fn dial(value: &Value) -> Result<SocketAddr, Fault> {
         _ => return Ok(address),
     };
     Err(Fault::new(format!("{} {message}", shown(value)), fix))
+}
+
+/// A name has a form of its own.
+fn or_name(value: &Value, fault: Fault) -> Fault {
+    let named = text(value).ok().and_then(dns_name::suggested);
+    match named.filter(|_| !fault.fix.starts_with("write \"")) {
+        Some(name) => Fault::new(fault.message, format!("write {name}")),
+        None => fault,
+    }
 }
 
 /// A local address to dial from.
@@ -134,7 +144,11 @@ mod tests {
             assert_eq!(dial(&of(written)).expect_err(written).fix, endpoint);
         }
         assert_eq!(listen(&of(8080)).expect_err("a number").fix, "write \"0.0.0.0:8080\"");
-        for host in ["db.internal:5432", "", "a:b:c", "127.0.0.1:99999"] {
+        assert_eq!(
+            dial(&of("db.internal:5432")).expect_err("a name").fix,
+            "write { dns = \"db.internal:5432\" }"
+        );
+        for host in ["", "a:b:c", "127.0.0.1:99999"] {
             let fault = dial(&of(host)).expect_err(host);
             assert!(fault.fix.starts_with("write an IP address and a port"), "{}", fault.fix);
         }

@@ -8,6 +8,7 @@ mod address;
 mod compile;
 pub mod diagnostic;
 pub mod diff;
+mod dns_name;
 mod file;
 pub mod load;
 pub mod model;

@@ -16,6 +16,8 @@ pub struct Config {
     pub admin: Admin,
     /// Logs and the access log.
     pub log: Log,
+    /// Who is asked for the addresses behind names.
+    pub resolver: Resolver,
     /// At least one, with unique names and addresses.
     pub listeners: Vec<Arc<Listener>>,
     /// At least one, with unique names; every listener's [`Listener::upstream`] indexes this.
@@ -83,6 +85,21 @@ pub enum AccessLog {
     Stdout,
     /// A file, appended to.
     File(PathBuf),
+}
+
+/// `[resolver]`; what is `None` is as `/etc/resolv.conf` has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resolver {
+    /// Who is asked.
+    pub nameservers: Option<Vec<SocketAddr>>,
+    /// Domains that a name is looked for in, without a dot at their end.
+    pub search: Option<Vec<String>>,
+    /// A name with so many dots is asked for as it is before the domains are tried.
+    pub ndots: Option<usize>,
+    /// For one answer of one server.
+    pub timeout: Duration,
+    /// How often a server is asked before it is given up; at least 1.
+    pub attempts: usize,
 }
 
 /// `[[listener]]`
@@ -218,8 +235,13 @@ pub struct Upstream {
     pub name: String,
     /// How an endpoint is chosen.
     pub balance: Balance,
-    /// At least one, with unique addresses.
+    /// With unique addresses; at least one where there are no `names`. What runs has those behind its
+    /// names too.
     pub endpoints: Vec<Endpoint>,
+    /// Names that stand for endpoints, each once.
+    pub names: Vec<DnsName>,
+    /// What is made of the answers for `names`.
+    pub discovery: Discovery,
     /// The pool.
     pub pool: Pool,
     /// Where connections come from, and how many ports there are for them.
@@ -239,6 +261,57 @@ pub struct Endpoint {
     pub address: SocketAddr,
     /// Its share, 1 to 1000.
     pub weight: u16,
+}
+
+/// A name that stands for endpoints.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DnsName {
+    /// Lower-case labels; one with a dot at its end is looked for in no domain.
+    pub name: String,
+    /// What it is asked for.
+    pub kind: DnsKind,
+}
+
+/// What a name is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum DnsKind {
+    /// Its addresses (A and AAAA records).
+    Addresses {
+        /// The port of every one of them.
+        port: u16,
+        /// The share of every one of them, 1 to 1000.
+        weight: u16,
+    },
+    /// Its services (SRV records, RFC 2782), which say ports and shares.
+    Services,
+}
+
+/// `[upstream.discovery]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Discovery {
+    /// Which addresses of a name are its endpoints.
+    pub family: Family,
+    /// A name is not asked for again any sooner, whatever its TTL is.
+    pub ttl_min: Duration,
+    /// Nor any later than this.
+    pub ttl_max: Duration,
+    /// How long the endpoints of a name stay that is said to have none any more.
+    pub grace: Duration,
+    /// Endpoints of one name; the rest is left out.
+    pub max_endpoints: usize,
+}
+
+/// Which addresses of a name are its endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// The IPv4 ones, or the IPv6 ones where there are no others.
+    Auto,
+    /// The IPv4 ones.
+    Ipv4,
+    /// The IPv6 ones.
+    Ipv6,
+    /// All of them.
+    Both,
 }
 
 /// How an endpoint is chosen.

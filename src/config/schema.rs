@@ -18,6 +18,11 @@ pub const KEYS: &[&str] = &[
     "log.level",
     "log.format",
     "log.access",
+    "resolver.nameservers",
+    "resolver.search",
+    "resolver.ndots",
+    "resolver.timeout",
+    "resolver.attempts",
     "listener.name",
     "listener.bind",
     "listener.protocol",
@@ -50,7 +55,14 @@ pub const KEYS: &[&str] = &[
     "upstream.hash_key",
     "upstream.endpoints",
     "upstream.endpoints.address",
+    "upstream.endpoints.dns",
+    "upstream.endpoints.srv",
     "upstream.endpoints.weight",
+    "upstream.discovery.family",
+    "upstream.discovery.ttl_min",
+    "upstream.discovery.ttl_max",
+    "upstream.discovery.grace",
+    "upstream.discovery.max_endpoints",
     "upstream.pool.max_idle",
     "upstream.pool.min_idle",
     "upstream.pool.max_connections",
@@ -212,6 +224,9 @@ mod tests {
             let names: Vec<_> = children(parent).collect();
             assert_eq!(names.iter().collect::<HashSet<_>>().len(), names.len(), "{parent}: {names:?}");
         }
-        assert_eq!(children("").collect::<Vec<_>>(), ["runtime", "admin", "log", "listener", "upstream"]);
+        assert_eq!(
+            children("").collect::<Vec<_>>(),
+            ["runtime", "admin", "log", "resolver", "listener", "upstream"]
+        );
     }
 }

@@ -122,6 +122,11 @@ pub(super) fn seconds_from(least: u64, most: u64) -> impl Fn(&Value) -> Result<D
     }
 }
 
+/// A time in this range.
+pub(super) fn duration_in(range: RangeInclusive<Duration>) -> impl Fn(&Value) -> Result<Duration, Fault> {
+    move |value| within(value, parse_duration(value)?, range.clone())
+}
+
 /// A time of this many seconds at most, or zero: for what the kernel counts in milliseconds.
 pub(super) fn milliseconds(most: u64) -> impl Fn(&Value) -> Result<Duration, Fault> {
     move |value| match parse_duration(value)? {

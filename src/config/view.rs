@@ -2,10 +2,11 @@
 //! it, or with another. Every default is filled in.
 
 use super::model::{
-    AccessLog, AdminListen, Backlog, Balance, ClientFin, Config, HashKey, Linger, Listener, LogFormat,
-    Protocol, TcpKeepalive, Upstream, UpstreamClose,
+    AccessLog, AdminListen, Backlog, Balance, ClientFin, Config, Discovery, DnsKind, DnsName, Endpoint,
+    Family, HashKey, Linger, Listener, LogFormat, Protocol, Resolver, TcpKeepalive, Upstream, UpstreamClose,
 };
 use serde_json::{Map, Value, json};
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -38,6 +39,7 @@ pub fn json(config: &Config) -> Value {
                 AccessLog::File(path) => path.display().to_string(),
             },
         },
+        "resolver": resolver(&config.resolver),
         "listener": config.listeners.iter().map(|one| listener(one, config)).collect::<Vec<_>>(),
         "upstream": config.upstreams.iter().map(|one| upstream(one)).collect::<Vec<_>>(),
     })
@@ -97,6 +99,47 @@ fn listener_socket(listener: &Listener) -> Value {
     })
 }
 
+/// What is `None` is as `/etc/resolv.conf` has it, and so is said.
+fn resolver(resolver: &Resolver) -> Value {
+    let auto = |list: Option<Value>| list.unwrap_or_else(|| json!("auto"));
+    let server = |server: &SocketAddr| match server.port() {
+        53 => server.ip().to_string(),
+        _ => server.to_string(),
+    };
+    let servers = resolver.nameservers.as_ref().map(|all| all.iter().map(server).collect());
+    json!({
+        "nameservers": auto(servers),
+        "search": auto(resolver.search.as_ref().map(|all| json!(all))),
+        "ndots": auto(resolver.ndots.map(|ndots| json!(ndots))),
+        "timeout": duration(resolver.timeout),
+        "attempts": resolver.attempts,
+    })
+}
+
+fn endpoints(upstream: &Upstream) -> Value {
+    let address = |e: &Endpoint| json!({"address": e.address, "weight": e.weight});
+    let name = |DnsName { name, kind }: &DnsName| match kind {
+        DnsKind::Addresses { port, weight } => json!({"dns": format!("{name}:{port}"), "weight": weight}),
+        DnsKind::Services => json!({"srv": name}),
+    };
+    upstream.endpoints.iter().map(address).chain(upstream.names.iter().map(name)).collect()
+}
+
+fn discovery(discovery: &Discovery) -> Value {
+    json!({
+        "family": match discovery.family {
+            Family::Auto => "auto",
+            Family::Ipv4 => "ipv4",
+            Family::Ipv6 => "ipv6",
+            Family::Both => "both",
+        },
+        "ttl_min": duration(discovery.ttl_min),
+        "ttl_max": duration(discovery.ttl_max),
+        "grace": duration(discovery.grace),
+        "max_endpoints": discovery.max_endpoints,
+    })
+}
+
 fn upstream(upstream: &Upstream) -> Value {
     let mut keys = Map::new();
     let mut set = |key: &str, value: Value| keys.insert(key.to_owned(), value);
@@ -113,8 +156,10 @@ fn upstream(upstream: &Upstream) -> Value {
     if let Some(key) = hash_key {
         set("hash_key", json!(key));
     }
-    let endpoint = |e: &super::model::Endpoint| json!({"address": e.address, "weight": e.weight});
-    set("endpoints", upstream.endpoints.iter().map(endpoint).collect());
+    set("endpoints", endpoints(upstream));
+    if !upstream.names.is_empty() {
+        set("discovery", discovery(&upstream.discovery));
+    }
     set("pool", pool(upstream));
     set("source", source(upstream));
     set(
@@ -257,6 +302,16 @@ mod tests {
             nat: Some(PROFILES[0].1),
         };
         app.pool.idle_timeout = Some(Duration::from_millis(2500));
+        let host = DnsKind::Addresses { port: 3000, weight: 7 };
+        app.names = vec![
+            DnsName { name: "app.svc.".into(), kind: host },
+            DnsName { name: "_http._tcp.app".into(), kind: DnsKind::Services },
+        ];
+        app.discovery.family = Family::Ipv4;
+        app.discovery.ttl_max = Duration::from_secs(90);
+        config.resolver.nameservers =
+            Some(vec!["192.0.2.53:53".parse().unwrap(), "[2001:db8::1]:5353".parse().unwrap()]);
+        (config.resolver.search, config.resolver.ndots) = (Some(vec!["svc".into()]), Some(0));
         config.upstreams = vec![app.into()];
         let mut db = (*config.listeners[1]).clone();
         db.socket.linger = Linger::Timed(Duration::from_secs(5));

@@ -42,6 +42,7 @@ pub(crate) fn config() -> Config {
             format: model::LogFormat::Text,
             access: model::AccessLog::Off,
         },
+        resolver: resolver(),
         listeners: vec![
             Arc::new(listener("web", &[8080, 8081], model::Protocol::Http)),
             Arc::new(listener("db", &[5432], model::Protocol::Tcp)),
@@ -258,12 +259,29 @@ fn listener(name: &str, ports: &[u16], protocol: model::Protocol) -> model::List
     }
 }
 
+pub(crate) fn resolver() -> model::Resolver {
+    let timeout = Duration::from_secs(2);
+    model::Resolver { nameservers: None, search: None, ndots: None, timeout, attempts: 2 }
+}
+
+pub(crate) fn discovery() -> model::Discovery {
+    model::Discovery {
+        family: model::Family::Auto,
+        ttl_min: Duration::from_secs(1),
+        ttl_max: Duration::from_secs(60),
+        grace: Duration::from_secs(30),
+        max_endpoints: 256,
+    }
+}
+
 pub(crate) fn upstream(name: &str, ports: &[u16]) -> model::Upstream {
     let endpoint = |port| model::Endpoint { address: address(port), weight: 1 };
     model::Upstream {
         name: name.into(),
         balance: model::Balance::LeastConn,
         endpoints: ports.iter().copied().map(endpoint).collect(),
+        names: Vec::new(),
+        discovery: discovery(),
         pool: model::Pool {
             max_idle: 256,
             min_idle: 0,

@@ -5,11 +5,13 @@
 //! wrong, so that one mistake never hides another. What they return counts only when no problem
 //! was an error.
 
+mod endpoints;
 mod lints;
 mod listener;
 mod nat;
 mod process;
 mod relations;
+mod resolver;
 mod socket;
 mod source;
 mod upstream;
@@ -31,6 +33,7 @@ pub(super) fn compile(root: &Section<'_>, cores: usize, problems: &mut Problems)
         runtime: process::runtime(root, cores, problems),
         admin,
         log: process::log(root, problems),
+        resolver: resolver::resolver(root, problems),
         listeners: listeners.into_iter().map(|listener| Arc::new(listener.value)).collect(),
         upstreams: upstreams.into_iter().map(|upstream| Arc::new(upstream.value)).collect(),
     }

@@ -1,21 +1,19 @@
 //! `[[upstream]]`
 
+use super::endpoints::{self, Listed};
 use super::{Placed, nat, secs, socket, source};
-use crate::config::address;
-use crate::config::diagnostic::{Fault, Problems, Site};
+use crate::config::diagnostic::{Fault, Problems};
 use crate::config::model::{
-    Balance, Endpoint, HashKey, Passive, Pool, Upstream, UpstreamClose, UpstreamSocket, UpstreamTimeout,
+    Balance, HashKey, Passive, Pool, Upstream, UpstreamClose, UpstreamSocket, UpstreamTimeout,
 };
-use crate::config::section::{Entry, Section};
+use crate::config::section::Section;
 use crate::config::suggest::closest;
 use crate::config::values::{deadline, duration, name, number, one_of, or_word, shown, text, word};
 use config::Value;
-use std::collections::HashMap;
 use std::time::Duration;
 
 /// Stands for an upstream that does not exist; never leaves the compiler, as that is an error.
 pub(super) const UNRESOLVED: usize = usize::MAX;
-const WEIGHT_MAX: i64 = 1000;
 /// A longer queue is one that nobody waits through.
 const WAIT_QUEUE_MAX: i64 = 1_000_000;
 
@@ -67,8 +65,9 @@ pub(super) fn reference(
 }
 
 fn upstream(section: &Section<'_>, problems: &mut Problems) -> Upstream {
-    let endpoints = endpoints(section, problems);
+    let Listed { endpoints, names } = endpoints::listed(section, problems);
     let source = source::source(&section.section("source"), &endpoints, problems);
+    let discovery = endpoints::discovery(section, &names, &source, problems);
     let pool = pool(&section.section("pool"), problems);
     let mut socket = socket(&section.section("socket"), problems);
     if let Some(nat) = &source.nat {
@@ -78,6 +77,8 @@ fn upstream(section: &Section<'_>, problems: &mut Problems) -> Upstream {
         name: required_name(section, problems),
         balance: balance(section, problems),
         endpoints,
+        names,
+        discovery,
         pool,
         source,
         timeout: timeout(&section.section("timeout"), problems),
@@ -147,46 +148,6 @@ fn hash_key(value: &Value) -> Result<HashKey, Fault> {
 fn is_token(name: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     !name.is_empty() && name.bytes().all(allowed)
-}
-
-fn endpoints(section: &Section<'_>, problems: &mut Problems) -> Vec<Endpoint> {
-    const FIX: &str = "write endpoints = [\"127.0.0.1:3000\"]";
-    let site = section.site_of("endpoints");
-    let Some(entry) = section.entry("endpoints") else {
-        problems.error(&site, "it has no endpoints", FIX);
-        return Vec::new();
-    };
-    let Some(elements) = entry.elements() else {
-        problems.error(&site, format!("{} is not a list", shown(entry.value)), FIX);
-        return Vec::new();
-    };
-    if elements.is_empty() {
-        problems.error(&site, "it has no endpoints", FIX);
-    }
-    let mut seen = HashMap::new();
-    let mut endpoints = Vec::new();
-    for element in &elements {
-        let Some(endpoint) = endpoint(element, problems) else { continue };
-        if let Some(Site { position, .. }) = seen.insert(endpoint.address, element.site.clone()) {
-            let message = format!("{} is listed at {position} already", endpoint.address);
-            problems.error(&element.site, message, "remove it, or write { address, weight } once");
-        }
-        endpoints.push(endpoint);
-    }
-    endpoints
-}
-
-fn endpoint(element: &Entry<'_>, problems: &mut Problems) -> Option<Endpoint> {
-    let Some(table) = element.section() else {
-        let address = element.read(problems, address::dial)?;
-        return Some(Endpoint { address, weight: 1 });
-    };
-    if table.entry("address").is_none() {
-        let fix = "write address = \"127.0.0.1:3000\"";
-        problems.error(&table.site_of("address"), "an endpoint needs an address", fix);
-    }
-    let weight = table.read("weight", problems, number(1..=WEIGHT_MAX)).unwrap_or(1);
-    Some(Endpoint { address: table.read("address", problems, address::dial)?, weight })
 }
 
 fn pool(section: &Section<'_>, problems: &mut Problems) -> Pool {

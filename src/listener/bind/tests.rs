@@ -3,6 +3,7 @@ use crate::config::model::{
     AccessLog, Admin, AdminListen, ClientFin, ListenerLimit, ListenerTimeout, Log, LogFormat, Protocol,
     Runtime, TcpKeepalive,
 };
+use crate::observe::fixture;
 use crate::sys::sock_diag::{self, ListenQueue};
 use socket2::SockRef;
 use std::io::{ErrorKind, Read, Write};
@@ -60,6 +61,7 @@ fn config(workers: usize, listeners: Vec<Listener>) -> Config {
         },
         admin: Admin { listen: AdminListen::Tcp(([127, 0, 0, 1], 0).into()), token_file: None },
         log: Log { level: "info".to_owned(), format: LogFormat::Text, access: AccessLog::Off },
+        resolver: fixture::resolver(),
         listeners: listeners.into_iter().map(Arc::new).collect(),
         upstreams: Vec::new(),
     }

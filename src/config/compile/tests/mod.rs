@@ -3,6 +3,7 @@
 use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::config::load::{Loaded, parse_str};
 
+mod discovery;
 mod lints;
 mod model;
 mod source;

@@ -23,6 +23,8 @@ fn the_smallest_file_is_a_complete_configuration() {
     assert_eq!(config.admin.token_file, None);
     let log = Log { level: "info".into(), format: LogFormat::Text, access: AccessLog::Off };
     assert_eq!(config.log, log);
+    let resolver = Resolver { nameservers: None, search: None, ndots: None, timeout: secs(2), attempts: 2 };
+    assert_eq!(config.resolver, resolver);
     assert_eq!(config.listeners.iter().map(|l| (**l).clone()).collect::<Vec<_>>(), [default_listener()]);
     assert_eq!(config.upstreams.iter().map(|u| (**u).clone()).collect::<Vec<_>>(), [default_upstream()]);
 }
@@ -67,6 +69,8 @@ fn default_upstream() -> Upstream {
         name: "app".into(),
         balance: Balance::LeastConn,
         endpoints: vec![Endpoint { address: "127.0.0.1:3000".parse().unwrap(), weight: 1 }],
+        names: Vec::new(),
+        discovery: crate::observe::fixture::discovery(),
         pool: Pool {
             max_idle: 256,
             min_idle: 0,

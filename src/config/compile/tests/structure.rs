@@ -30,7 +30,7 @@ fn an_unknown_key_is_named_with_what_was_meant() {
         (
             ":9: \"a b\\n\": unknown key \"a b\\n\"",
             "[\"a b\\n\"]\n",
-            "runtime, admin, log, listener, upstream",
+            "runtime, admin, log, resolver, listener, upstream",
         ),
         (":9: \"upstream[9999999999]\": unknown key", "[\"upstream[9999999999]\"]\n", "write upstream"),
         (":9: upstream.app.weight: unknown key weight", "weight = 3", "write it in endpoints"),
@@ -235,6 +235,10 @@ fn every_key_of_the_schema_is_read() {
             }
             ("upstream", "endpoints.weight") => {
                 SOUND.replace("\"127.0.0.1:3000\"", "{ address = \"127.0.0.1:1\", weight = 1979-05-27 }")
+            }
+            ("upstream", kind @ ("endpoints.dns" | "endpoints.srv")) => {
+                let kind = &kind["endpoints.".len()..];
+                SOUND.replace("\"127.0.0.1:3000\"", &format!("{{ {kind} = 1979-05-27 }}"))
             }
             (list @ ("listener" | "upstream"), rest) => {
                 let (listener, upstream) = SOUND.split_at(SOUND.find("[[upstream]]").unwrap_or_default());

@@ -256,7 +256,7 @@ fn a_wrong_value_of_a_listener_is_named_with_its_line() {
 #[test]
 fn an_endpoint_is_named_with_its_own_line() {
     for (key, element, message, fix) in [
-        ("", "\"db.internal:5432\"", "\"db.internal:5432\" is not an IP", "write an IP address and a port"),
+        ("", "\"db.internal:5432\"", "\"db.internal:5432\" is not an IP", "write { dns = \"db."),
         ("", "\"127.0.0.1:0\"", "\"127.0.0.1:0\" has port 0", "write the port"),
         ("", "\"127.0.0.1\"", "\"127.0.0.1\" has no port", "\"127.0.0.1:8080\""),
         ("", "3000", "3000 is not an IP", "write \"127.0.0.1:3000\""),
