@@ -84,7 +84,7 @@
 //! | [`cli`] | the commands; the only place that prints |
 //!
 //! What decides is kept apart from what does I/O: [`http1`], [`upstream::balance`],
-//! [`upstream::health`], [`upstream::idle_learning`], [`config::diff`], [`pool::idle`], [`pool::waiters`],
+//! [`upstream::health`], [`upstream::idle_learning`], [`config::diff`], [`discovery::search`], [`discovery::watch`], [`pool::idle`], [`pool::waiters`],
 //! [`close::policy`], [`source::ports`], [`observe::places`], [`observe::budget`], [`observe::reaper`],
 //! [`forward::half_close`], [`forward::blocked`] and [`timer::wheel`]
 //! read no clock, hold no socket and draw no random number. Time and seeds are their arguments, so that tests
@@ -122,6 +122,7 @@ pub mod cli;
 pub mod close;
 pub mod command;
 pub mod config;
+pub mod discovery;
 pub mod forward;
 pub mod http1;
 pub mod listener;

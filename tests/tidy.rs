@@ -24,7 +24,7 @@ const MODULES: &[&[&str]] = &[
     &["config"],
     &["sys"],
     &["http1", "close", "source", "upgrade"],
-    &["registry", "session", "command", "metrics", "upstream", "pool"],
+    &["registry", "session", "command", "metrics", "upstream", "discovery", "pool"],
     &["observe"],
     &["listener", "worker", "forward"],
     &["admin"],

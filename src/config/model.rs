@@ -255,7 +255,7 @@ pub struct Upstream {
 }
 
 /// One endpoint.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// Where it listens.
     pub address: SocketAddr,

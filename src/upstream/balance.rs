@@ -13,6 +13,7 @@ mod round_robin;
 mod tests;
 mod turns;
 
+pub(crate) use mix::SplitMix;
 pub use mix::stable_hash;
 
 use crate::config::model::Balance;

@@ -2,7 +2,7 @@
 
 /// SplitMix64 (Steele, Lea, Flood: "Fast Splittable Pseudorandom Number Generators", 2014).
 #[derive(Debug)]
-pub(super) struct SplitMix {
+pub(crate) struct SplitMix {
     state: u64,
 }
 
@@ -10,12 +10,12 @@ pub(super) struct SplitMix {
 pub(super) const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl SplitMix {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self { state: seed }
     }
 
     /// A number below `bound`, all about equally likely. `bound` is not 0.
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.state = self.state.wrapping_add(STEP);
         // The upper half of the product, so that no division is needed (Lemire).
         ((u128::from(mix(self.state)) * u128::from(bound)) >> 64) as u64

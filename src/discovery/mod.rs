@@ -1,0 +1,13 @@
+//! From names to endpoints: who is asked what, and what becomes of the answers.
+//!
+//! [`walk`] leads from a name to an [`walk::Outcome`], through the domains of [`search`] and the records of
+//! services; whom it asks is behind [`record::Ask`], which [`servers`] is for real. [`watch`] decides what
+//! an outcome changes, and when it is asked again. [`report`] is what `/stats` and the metrics tell of it.
+
+pub mod record;
+pub mod report;
+mod runtime;
+pub mod search;
+pub mod servers;
+pub mod walk;
+pub mod watch;
