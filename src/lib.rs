@@ -76,7 +76,7 @@
 //! | [`config`] | from TOML to validated types, with every problem at once |
 //! | [`sys`] | socket options, `sock_diag`, limits, splice(2): the only `unsafe` code |
 //! | [`http1`], [`close`], [`source`], [`upgrade`] | HTTP/1.1 messages without sockets; how connections end; the ports they come from; what two processes say when one takes over from the other |
-//! | [`registry`], [`session`], [`command`], [`metrics`], [`upstream`], [`pool`] | what is known and counted of listeners, clients and endpoints; what a worker may be asked; choosing and reaching an endpoint; connections kept to it |
+//! | [`registry`], [`session`], [`command`], [`metrics`], [`upstream`], [`discovery`], [`pool`] | what is known and counted of listeners, clients and endpoints; what a worker may be asked; choosing and reaching an endpoint; endpoints behind names; connections kept to an endpoint |
 //! | [`observe`] | the JSON of `/stats` and `/connections`, the log, the access log; the census and the reaper |
 //! | [`listener`], [`worker`], [`forward`] | accepting, one thread's belongings, and carrying traffic |
 //! | [`admin`] | the admin server, which reads the registry and gives commands |

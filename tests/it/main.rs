@@ -10,6 +10,7 @@ mod admin;
 mod balancing;
 mod cli;
 mod connections;
+mod dns;
 mod forwarding;
 mod half_close;
 mod harness;
@@ -57,6 +58,7 @@ fn main() {
         service::tests(),
         cli::tests(),
         orders::tests(),
+        dns::tests(),
         netns::tests(),
         admin::tests(),
         connections::tests(),
