@@ -101,6 +101,8 @@ labels! {
         BodyTimeout = "body_timeout",
         /// The client closed in the middle of its request.
         ClientAborted = "client_aborted",
+        /// No name of the upstream stands for an endpoint now.
+        NoEndpoint = "no_endpoint",
         /// The endpoint refused the connection, or it could not be reached.
         ConnectFailed = "connect_failed",
         /// The endpoint did not accept within `timeout.connect`.

@@ -14,6 +14,7 @@ pub use succession::{Predecessor, Succession};
 use crate::addr::ListenAddr;
 use crate::budget::Budget;
 use crate::config::model;
+use crate::discovery::report::Reports;
 use crate::metrics::accept_queue::AcceptQueues;
 use crate::metrics::budgets::Budgets;
 use crate::metrics::census::Census;
@@ -44,6 +45,8 @@ pub struct Registry {
     pub reloads: ReloadLog,
     /// The process before this one, and the one after it.
     pub succession: Succession,
+    /// What is known of the names that stand for endpoints.
+    pub discovery: Reports,
     /// When the process began to serve.
     pub started: Instant,
     /// Set once, when the drain begins.
@@ -153,6 +156,7 @@ impl Registry {
             close_wait: CloseWait::default(),
             reloads: ReloadLog::default(),
             succession: Succession::default(),
+            discovery: Reports::default(),
             started: Instant::now(),
             draining: AtomicBool::new(false),
         }

@@ -3,6 +3,7 @@
 
 mod activation;
 mod build;
+mod discovery;
 mod reload;
 mod service;
 mod sockets;
@@ -27,7 +28,9 @@ use crate::observe::access_log::AccessLog;
 use crate::observe::census::Census;
 use crate::registry::{Leaving, Registry, Running};
 use crate::sys::limits;
+use crate::worker;
 use build::{Upstreams, Workers};
+use discovery::Discovery;
 use reload::AllHeld;
 use sockets::Held;
 use sources::SourceMaker;
@@ -186,7 +189,10 @@ impl Supervisor {
         let access_log = AccessLog::open(&config.log).map_err(StartError::AccessLog)?;
         let budget = Arc::new(Budget::new(nofile(), fixed_descriptors(&config)));
         let mut sources = SourceMaker::new();
-        let (running, mut held) = running(&Arc::new(config), bound, &mut sources);
+        let config = Arc::new(config);
+        let discovery = Arc::new(Discovery::new(&config, worker::random_seed()));
+        let resolved = discovery.prepare(&config).map_err(StartError::Thread)?;
+        let (running, mut held) = running(&config, &resolved, bound, &mut sources);
         if inherited.is_shared {
             held.iter_mut()
                 .zip(&inherited_places)
@@ -194,6 +200,7 @@ impl Supervisor {
                 .for_each(|(held, _)| held.share_all());
         }
         let registry = Arc::new(Registry::new(running, budget));
+        discovery.adopt(&config, &registry.discovery);
         let file = file.map(|(path, fingerprint)| {
             registry.reloads.loaded_from(path.display().to_string(), fingerprint);
             path
@@ -213,7 +220,7 @@ impl Supervisor {
                 .map_err(|error| stopped(error.into()))?;
         }
         open(&team, &tokens, &registry.running(), count > 0).map_err(io_stopped)?;
-        let reloader = Reloader::new(Arc::clone(&registry), tokens.clone(), file, team, sources);
+        let reloader = Reloader::new(Arc::clone(&registry), tokens.clone(), file, team, sources, discovery);
         let reloader = Arc::new(reloader);
         let census = Census::start(Arc::clone(&registry), crew.clone()).map_err(io_stopped)?;
         let watch = reloader.file().map(|file| Watch::start(file, &registry, &reloader));
@@ -340,18 +347,24 @@ fn nofile() -> usize {
 
 /// Descriptors that are taken for good: a listening socket for each address and worker, once for the
 /// worker and once to be kept when workers change, and three for each runtime (epoll, its waker, its
-/// signal pipe), the control thread's included.
+/// signal pipe), the control thread's included; and what asking for names takes.
 pub fn fixed_descriptors(config: &Config) -> usize {
     let workers = config.runtime.workers;
     let listening = config.listeners.iter().map(|listener| {
         let sockets = if listener.socket.reuse_port { workers } else { 1 };
         listener.bind.len() * (workers + sockets)
     });
-    listening.sum::<usize>() + 3 * (workers + 1)
+    listening.sum::<usize>() + 3 * (workers + 1) + discovery::descriptors(config)
 }
 
-/// What a configuration runs with at the start, and the sockets of its listeners.
-fn running(config: &Arc<Config>, bound: Vec<Bound>, sources: &mut SourceMaker) -> (Running, Vec<Held>) {
+/// What a configuration runs with at the start, with the endpoints behind its names, and the sockets of its
+/// listeners.
+fn running(
+    config: &Arc<Config>,
+    resolved: &Config,
+    bound: Vec<Bound>,
+    sources: &mut SourceMaker,
+) -> (Running, Vec<Held>) {
     let (mut listeners, mut held) = (Vec::new(), Vec::new());
     let workers = Workers { places: config.runtime.workers, staying: config.runtime.workers };
     for mut bound in bound {
@@ -359,7 +372,7 @@ fn running(config: &Arc<Config>, bound: Vec<Bound>, sources: &mut SourceMaker) -
         let upstream = config.upstreams[bound.config.upstream].name.clone();
         listeners.push(build::listener(bound, upstream, workers.places));
     }
-    let (upstreams, _) = Upstreams::of(config, None, sources, workers).begin(workers);
+    let (upstreams, _) = Upstreams::of(resolved, None, sources, workers).begin(workers);
     let running = Running {
         generation: 1,
         loaded_at: SystemTime::now(),
@@ -458,5 +471,6 @@ async fn control(socket: AdminSocket, state: Arc<AdminState>, tokens: Tokens, re
         () = end_drain => {}
         () = tidy => {}
         () = sources::follow(Arc::clone(&registry)) => {}
+        () = reloader.follow_names() => {}
     }
 }

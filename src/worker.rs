@@ -217,7 +217,7 @@ impl Drop for Refused {
 }
 
 /// A number that differs from worker to worker and from run to run.
-fn random_seed() -> u64 {
+pub(crate) fn random_seed() -> u64 {
     use std::hash::{BuildHasher, Hasher, RandomState};
     RandomState::new().build_hasher().finish()
 }

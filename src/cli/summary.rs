@@ -20,6 +20,7 @@ pub(super) fn of(snapshot: &Snapshot) -> String {
         listeners(&snapshot.listeners),
         endings(&snapshot.listeners),
         upstreams(snapshot),
+        names(snapshot),
         sockets(snapshot),
     ];
     if !snapshot.notes.is_empty() {
@@ -160,6 +161,38 @@ fn upstreams(snapshot: &Snapshot) -> String {
     for upstream in &snapshot.upstreams {
         for endpoint in &upstream.endpoints {
             table.row(endpoint_row(&upstream.name, endpoint));
+        }
+    }
+    table.render()
+}
+
+/// Names that stand for endpoints, if there are any.
+fn names(snapshot: &Snapshot) -> String {
+    if snapshot.upstreams.iter().all(|upstream| upstream.discovery.is_empty()) {
+        return String::new();
+    }
+    let mut table = Table::new(&[
+        ("UPSTREAM", Align::Left),
+        ("NAME", Align::Left),
+        ("KIND", Align::Left),
+        ("ENDPOINTS", Align::Right),
+        ("ANSWERED", Align::Right),
+        ("NEXT", Align::Right),
+        ("FAILURES", Align::Right),
+        ("ERROR", Align::Left),
+    ]);
+    for upstream in &snapshot.upstreams {
+        for name in &upstream.discovery {
+            table.row(vec![
+                upstream.name.clone(),
+                name.name.clone(),
+                name.kind.clone(),
+                count(name.endpoints),
+                name.resolved_ago_s.map_or_else(|| "never".to_owned(), |ago| format!("{ago:.0}s ago")),
+                format!("{:.0}s", name.next_in_s),
+                count(name.failures),
+                name.error.clone().unwrap_or_else(|| "-".to_owned()),
+            ]);
         }
     }
     table.render()

@@ -15,9 +15,9 @@ pub struct Difference {
     pub listeners: Changes,
     /// Upstreams, by name.
     pub upstreams: Changes,
-    /// Endpoints, by upstream and address.
+    /// Endpoints as they are listed, by upstream and address or name.
     pub endpoints: Changes,
-    /// Changed keys of `[runtime]`, `[admin]` and `[log]`.
+    /// Changed keys of `[runtime]`, `[admin]`, `[log]` and `[resolver]`.
     pub process: Vec<String>,
     /// Those of them that take effect when the process is started again.
     pub needs_restart: Vec<String>,
@@ -41,7 +41,7 @@ pub struct Changes {
 pub struct Thing {
     /// The name of the listener or of the upstream.
     pub name: String,
-    /// The address, of a listener or an endpoint.
+    /// The address, of a listener or an endpoint; the name of endpoints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
     /// The keys that were changed, such as `timeout.idle`.
@@ -66,7 +66,7 @@ impl Difference {
 pub fn diff(old: &Config, new: &Config) -> Difference {
     let (before, after) = (view::json(old), view::json(new));
     let mut process = Vec::new();
-    for table in ["runtime", "admin", "log"] {
+    for table in ["runtime", "admin", "log", "resolver"] {
         keys(&before[table], &after[table], table, &mut process);
     }
     Difference {
@@ -122,7 +122,8 @@ fn endpoints(view: &Value) -> Vec<Row<(&str, &str)>> {
     let mut rows = Vec::new();
     for upstream in list(&view["upstream"]) {
         for endpoint in list(&upstream["endpoints"]) {
-            let key = (text(&upstream["name"]), text(&endpoint["address"]));
+            let address = ["address", "dns", "srv"].into_iter().find_map(|key| endpoint[key].as_str());
+            let key = (text(&upstream["name"]), address.unwrap_or_default());
             let thing = Thing { name: key.0.to_owned(), address: Some(key.1.to_owned()), keys: Vec::new() };
             rows.push(Row { key, thing, settings: endpoint.clone() });
         }

@@ -73,6 +73,11 @@ impl Watch {
         }
     }
 
+    /// The same for a name of which another upstream, or another port, knows already.
+    pub fn knowing(policy: Discovery, endpoints: Vec<Endpoint>, seed: u64, now: Instant) -> Self {
+        Self { endpoints, ..Self::new(policy, seed, now) }
+    }
+
     /// The endpoints that it stands for, by address.
     pub fn endpoints(&self) -> &[Endpoint] {
         &self.endpoints
@@ -86,6 +91,11 @@ impl Watch {
     /// When it was last answered, with whatever.
     pub fn answered(&self) -> Option<Instant> {
         self.answered
+    }
+
+    /// Whether it was said to have no endpoints any more, and keeps them for its grace.
+    pub fn is_in_grace(&self) -> bool {
+        self.empty_since.is_some() && !self.endpoints.is_empty()
     }
 
     /// Questions in a row that were not answered, or not wholly.

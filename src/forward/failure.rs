@@ -102,7 +102,8 @@ pub fn status(reason: RejectReason) -> (u16, &'static str) {
         | Reject::UpstreamReset
         | Reject::BadResponse
         | Reject::ResponseTooLarge => (502, "Bad Gateway"),
-        Reject::PoolTimeout
+        Reject::NoEndpoint
+        | Reject::PoolTimeout
         | Reject::PoolQueueFull
         | Reject::Descriptors
         | Reject::SourcePorts

@@ -34,7 +34,9 @@ pub async fn lease(
     let tries = MAX_CONNECT_TRIES.min(state.endpoints.len());
     let (mut avoid, mut tried) = (None, 1);
     loop {
-        let choice = group.choose(key, avoid, record.now);
+        let Some(choice) = group.choose(key, avoid, record.now) else {
+            return Err(RejectReason::NoEndpoint);
+        };
         let endpoint = choice.endpoint();
         let address = state.endpoints[endpoint].address;
         record.endpoint = Some(address);

@@ -181,6 +181,14 @@ metrics! {
         "Bytes written to the endpoint.";
     UPSTREAM_RECEIVED_BYTES = Counter "millpond_upstream_received_bytes_total" ["upstream", "endpoint"]
         "Bytes read from the endpoint.";
+    DNS_LOOKUPS = Counter "millpond_dns_lookups_total" ["upstream", "name", "result"]
+        "Questions for a name that stands for endpoints, by what became of them: found, partial, empty, failed.";
+    DNS_ENDPOINTS = Gauge "millpond_dns_endpoints" ["upstream", "name"]
+        "Endpoints that the name stands for.";
+    DNS_FAILURES = Gauge "millpond_dns_failures" ["upstream", "name"]
+        "Questions in a row that were not answered, or not wholly; 0: the last one was.";
+    DNS_AGE = Gauge "millpond_dns_age_seconds" ["upstream", "name"]
+        "Time since the name was last answered, with whatever; absent if it never was.";
     SOURCE_PORTS_CAPACITY = Gauge "millpond_source_ports_capacity" ["upstream", "endpoint", "source"]
         "Local ports that there are for connections from the source to the endpoint.";
     SOURCE_PORTS_USED = Gauge "millpond_source_ports_used" ["upstream", "endpoint", "source"]
@@ -218,7 +226,7 @@ mod tests {
     fn labels_come_from_the_agreed_set_and_help_is_one_plain_line() {
         let known = [
             "listener", "upstream", "endpoint", "state", "reason", "class", "version", "source", "side",
-            "budget",
+            "budget", "name", "result",
         ];
         for metric in ALL {
             assert!(metric.labels.iter().all(|label| known.contains(label)), "{}", metric.name);

@@ -1,6 +1,7 @@
 //! The counters as Prometheus text, exposition format 0.0.4
 //! (<https://prometheus.io/docs/instrumenting/exposition_formats/>).
 
+mod discovery;
 mod kernel_view;
 
 use super::counters::{Counter, DURATION_BUCKETS_US, EndpointCounters, ListenerCounters};
@@ -33,6 +34,7 @@ pub fn render(registry: &Registry, host: &Host, access_log_lost: Option<u64>) ->
     client_reasons(&mut text, &listeners);
     connections(&mut text, &endpoints);
     upstream_side(&mut text, &endpoints);
+    discovery::render(&mut text, registry, &running);
     source_ports(&mut text, &endpoints);
     text.out
 }

@@ -4,7 +4,10 @@
 //! field that is added later must be an `Option` or have a serde default, because `millpond stats`
 //! may be newer than the instance that it asks; fields that it does not know are ignored.
 
+mod discovery;
 mod take;
+
+pub use discovery::{Discovered, Lookups};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -252,8 +255,11 @@ pub struct Upstream {
     pub name: String,
     /// How an endpoint is chosen, as in the configuration file.
     pub balance: String,
-    /// In the order of the configuration.
+    /// In the order of the configuration, those behind names after the others.
     pub endpoints: Vec<Endpoint>,
+    /// Its names, in the order of the configuration.
+    #[serde(default)]
+    pub discovery: Vec<Discovered>,
 }
 
 /// One endpoint of an upstream.

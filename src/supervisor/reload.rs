@@ -2,6 +2,7 @@
 
 use super::Tokens;
 use super::build::{self, Upstreams, Wanted, Workers};
+use super::discovery::{self, Discovery};
 use super::sockets::Held;
 use super::sources::SourceMaker;
 use super::team::{Allotment, Recruits, Team};
@@ -26,6 +27,7 @@ pub struct Reloader {
     file: Option<PathBuf>,
     /// What the process was started with: some of it stays so.
     started: Arc<Config>,
+    discovery: Arc<Discovery>,
     inner: Mutex<Inner>,
 }
 
@@ -58,9 +60,10 @@ impl Reloader {
         file: Option<PathBuf>,
         team: Team,
         sources: SourceMaker,
+        discovery: Arc<Discovery>,
     ) -> Self {
         let started = Arc::clone(&registry.running().config);
-        Self { registry, tokens, file, started, inner: Mutex::new(Inner { team, sources }) }
+        Self { registry, tokens, file, started, discovery, inner: Mutex::new(Inner { team, sources }) }
     }
 
     /// The configuration file.
@@ -115,10 +118,65 @@ impl Reloader {
             ..diff::diff(&old.config, &config)
         };
         let config = Arc::new(self.effective(config));
-        let prepared = inner.prepare(&config, &old, &self.tokens.held)?;
-        let notes = self.commit(inner, prepared, &config, &old, &difference.needs_restart)?;
+        let done = self.prepare_and_commit(inner, &config, &old, &difference.needs_restart);
+        // The names of what runs count, whichever that is.
+        self.discovery.adopt(&self.registry.running().config, &self.registry.discovery);
+        let notes = done?;
         let generation = self.registry.running().generation;
         Ok(Reloaded { generation, difference, warnings, notes })
+    }
+
+    fn prepare_and_commit(
+        &self,
+        inner: &mut Inner,
+        config: &Arc<Config>,
+        old: &Running,
+        needs_restart: &[String],
+    ) -> Result<Vec<String>, ReloadError> {
+        let prepared = inner.prepare(config, old, &self.tokens.held)?;
+        let resolved = self.discovery.prepare(config)?;
+        self.commit(inner, prepared, (config, &resolved), old, needs_restart)
+    }
+
+    /// Asks for names, for as long as it is polled.
+    pub(super) async fn follow_names(self: &Arc<Self>) {
+        self.discovery.follow(&self.registry.discovery, self).await;
+    }
+
+    /// Names stand for other endpoints: goes on with those.
+    pub(super) fn rediscover(&self) {
+        let mut inner = self.lock();
+        let old = self.registry.running();
+        let resolved = self.discovery.resolved(&old.config);
+        if old.upstreams.iter().map(|state| &state.config).eq(&resolved.upstreams) {
+            return;
+        }
+        if let Err(error) = self.renew_upstreams(&mut inner, &resolved, &old) {
+            tracing::error!(%error, "a worker may go on with endpoints that are not there any more");
+        }
+    }
+
+    /// Nothing but the endpoints is different.
+    fn renew_upstreams(&self, inner: &mut Inner, resolved: &Config, old: &Running) -> io::Result<()> {
+        let staying = inner.team.staying(old.config.runtime.workers);
+        let places = inner.team.places();
+        let orders = {
+            let held = lock(&self.tokens.held);
+            if self.registry.is_draining() {
+                return Ok(());
+            }
+            let before: Vec<Option<Held>> = held.iter().cloned().map(Some).collect();
+            allot(&staying, &held, &before)?
+        };
+        let workers = Workers { places, staying: staying.len() };
+        inner.sources.refresh();
+        let upstreams = Upstreams::of(resolved, Some(old), &mut inner.sources, workers);
+        let (upstreams, leaving) = upstreams.begin(workers);
+        let leaving = Leaving { upstreams: leaving, ..old.leaving.clone() };
+        let running = Arc::new(Running { upstreams, leaving, ..old.clone() });
+        let given = inner.team.give(orders, &running);
+        self.registry.run(running);
+        given.map_err(io::Error::other)
     }
 
     /// What is fixed when the process starts stays as it is.
@@ -134,7 +192,7 @@ impl Reloader {
         &self,
         inner: &mut Inner,
         prepared: Prepared,
-        config: &Arc<Config>,
+        (config, resolved): (&Arc<Config>, &Config),
         old: &Running,
         needs_restart: &[String],
     ) -> Result<Vec<String>, ReloadError> {
@@ -148,11 +206,11 @@ impl Reloader {
                 return Err(ReloadError::Draining);
             }
             inner.sources.refresh();
-            let upstreams = Upstreams::of(config, Some(old), &mut inner.sources, workers);
+            let upstreams = Upstreams::of(resolved, Some(old), &mut inner.sources, workers);
             inner.team.join(recruits);
             states.iter().for_each(|state| state.workers.grow_to(places));
             adapt(&wanted, &held, &states, &mut notes);
-            self.registry.budget.set_fixed(descriptors(&held, places));
+            self.registry.budget.set_fixed(descriptors(&held, places) + discovery::descriptors(config));
             *all_held = held;
             let (upstreams, leaving) = upstreams.begin(workers);
             let leaving =
@@ -216,7 +274,7 @@ impl Inner {
         let mut staying = self.team.staying(count);
         staying.extend(recruits.indices());
         staying.sort_unstable();
-        let places = self.team.places(&recruits);
+        let places = self.team.places_with(&recruits);
         let (wanted, going) = build::listeners(config, &old.listeners);
         let held_now = lock(all).clone();
         let of = |state: &Arc<ListenerState>| {

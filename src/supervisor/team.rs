@@ -164,9 +164,13 @@ impl Team {
     }
 
     /// How many places there are, those of workers that are leaving included.
-    pub(super) fn places(&self, recruits: &Recruits) -> usize {
-        let known = self.members.iter().map(|member| member.index);
-        known.chain(recruits.indices()).max().map_or(0, |most| most + 1)
+    pub(super) fn places(&self) -> usize {
+        self.members.iter().map(|member| member.index + 1).max().unwrap_or(0)
+    }
+
+    /// The same with these.
+    pub(super) fn places_with(&self, recruits: &Recruits) -> usize {
+        recruits.indices().map(|index| index + 1).fold(self.places(), usize::max)
     }
 
     /// Gives the places of those that have ended to others.

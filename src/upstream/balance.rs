@@ -46,7 +46,7 @@ enum Policy {
 }
 
 impl Balancer {
-    /// A balancer over endpoints with these weights, all available. There is at least one.
+    /// A balancer over endpoints with these weights, all available. Where there is none, none may be picked.
     /// [`Balance::Hash`] knows them by their place, see [`Self::with_identities`].
     pub fn new(policy: &Balance, weights: &[u16], seed: u64) -> Self {
         let places: Vec<u64> = (0..weights.len() as u64).collect();
@@ -59,9 +59,8 @@ impl Balancer {
     /// no influence on that.
     ///
     /// # Panics
-    /// If there is no endpoint, or not as many identities as weights.
+    /// If there are not as many identities as weights.
     pub fn with_identities(policy: &Balance, weights: &[u16], identities: &[u64], seed: u64) -> Self {
-        assert!(!weights.is_empty(), "an upstream has at least one endpoint");
         assert_eq!(weights.len(), identities.len(), "each endpoint has one identity");
         let weights: Vec<u16> = weights.iter().map(|weight| (*weight).max(1)).collect();
         let policy = match policy {
@@ -78,6 +77,9 @@ impl Balancer {
     /// Chooses an available endpoint and counts one exchange on it until [`Self::release`]. `key`
     /// is what [`Balance::Hash`] hashes by. `avoid` is left out as long as another is available.
     /// Where none is available, all are taken to be: trying beats refusing.
+    ///
+    /// # Panics
+    /// If there is no endpoint at all.
     pub fn pick(&mut self, key: u64, avoid: Option<usize>) -> usize {
         // Policies are told to avoid only members that are not the last one.
         let avoid = avoid.filter(|endpoint| self.is_member(*endpoint) && self.members() > 1);

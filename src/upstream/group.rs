@@ -148,8 +148,12 @@ impl Group {
     }
 
     /// Chooses an endpoint for an exchange and counts the exchange on it until the choice is
-    /// dropped. `avoid` is passed over as long as there is another.
-    pub fn choose(&self, key: u64, avoid: Option<usize>, now: Instant) -> Choice {
+    /// dropped. `avoid` is passed over as long as there is another. `None`: there is no endpoint, as no
+    /// name stands for one.
+    pub fn choose(&self, key: u64, avoid: Option<usize>, now: Instant) -> Option<Choice> {
+        if self.members.is_empty() {
+            return None;
+        }
         self.follow_health();
         let mut balancer = self.balancer.borrow_mut();
         let endpoint = match self.state.health.due_trial(now).filter(|trial| Some(*trial) != avoid) {
@@ -165,7 +169,7 @@ impl Group {
             balancer.release(endpoint);
             group.balancer.borrow_mut().take(place);
         }
-        Choice { seat, endpoint }
+        Some(Choice { seat, endpoint })
     }
 
     /// The pool of an endpoint.

@@ -5,7 +5,7 @@ use super::panes::{is_nearly_full, level_tone, share_taken, tightest};
 use super::rates::{EndpointRates, KernelRates, ListenerRates, Rates};
 use super::theme::Tone;
 use crate::observe::snapshot::{
-    AcceptQueue, Budget, CloseWait, Endpoint, Kernel, Listener, Snapshot, Upstream,
+    AcceptQueue, Budget, CloseWait, Discovered, Endpoint, Kernel, Listener, Snapshot, Upstream,
 };
 
 /// Ports or a budget that will last for less than this many seconds are worth a word even while
@@ -85,6 +85,7 @@ pub(super) fn budgets(snapshot: &Snapshot) -> Vec<Budget> {
 
 fn of_upstream(upstream: &Upstream, rates: &[EndpointRates], alarms: &mut Vec<Alarm>) {
     let name = &upstream.name;
+    of_names(upstream, alarms);
     let down: Vec<_> = upstream.endpoints.iter().filter(|endpoint| endpoint.health != "up").collect();
     match &down[..] {
         [] => {}
@@ -100,6 +101,19 @@ fn of_upstream(upstream: &Upstream, rates: &[EndpointRates], alarms: &mut Vec<Al
     }
     for (endpoint, rates) in upstream.endpoints.iter().zip(rates) {
         of_endpoint(name, endpoint, rates, alarms);
+    }
+}
+
+/// Names that are not answered for, and upstreams that have no endpoint for that.
+fn of_names(upstream: &Upstream, alarms: &mut Vec<Alarm>) {
+    for Discovered { name, failures, error, .. } in &upstream.discovery {
+        let error = error.as_deref().unwrap_or("no answer yet");
+        if upstream.endpoints.is_empty() {
+            alarms.push(Alarm::critical(format!("{}: no endpoint, {name}: {error}", upstream.name)));
+        } else if *failures > 0 {
+            let text = format!("{}: {name} is not answered for: {error}", upstream.name);
+            alarms.push(Alarm::warn(text));
+        }
     }
 }
 

@@ -37,7 +37,7 @@ impl Snapshot {
             },
             kernel: kernel(&host),
             listeners: listeners(&running, &view, host.somaxconn),
-            upstreams: upstreams(&running, &view),
+            upstreams: upstreams(registry, &running, &view),
             close_wait: Some(close_wait),
             budgets: budgets(registry, &mut notes),
             census: view.census,
@@ -157,9 +157,14 @@ fn listeners(running: &Running, view: &View, somaxconn: Option<u32>) -> Vec<List
 }
 
 /// Those that are leaving stand behind the others of their upstream, where it is still there.
-fn upstreams(running: &Running, view: &View) -> Vec<Upstream> {
-    let mut upstreams: Vec<Upstream> =
-        running.upstreams.iter().map(|state| upstream(state, false, view)).collect();
+fn upstreams(registry: &Registry, running: &Running, view: &View) -> Vec<Upstream> {
+    let now = Instant::now();
+    let current = running.upstreams.iter().map(|state| {
+        let reports = registry.discovery.of(&state.config.name);
+        let discovery = reports.iter().map(|report| Discovered::of(report, now)).collect();
+        Upstream { discovery, ..upstream(state, false, view) }
+    });
+    let mut upstreams: Vec<Upstream> = current.collect();
     for leaving in running.leaving.upstreams.iter().map(|state| upstream(state, true, view)) {
         match upstreams.iter_mut().find(|upstream| upstream.name == leaving.name) {
             Some(upstream) => upstream.endpoints.extend(leaving.endpoints),
@@ -261,6 +266,7 @@ fn upstream(state: &UpstreamState, leaving: bool, view: &View) -> Upstream {
         }
         .to_owned(),
         endpoints: state.endpoints.iter().map(|one| endpoint(state, one, leaving, view)).collect(),
+        discovery: Vec::new(),
     }
 }
 

@@ -37,7 +37,7 @@ impl Ring {
     pub(super) fn new(weights: &[u16], identities: &[u64]) -> Self {
         let count = weights.len() as u64;
         let total: u64 = weights.iter().map(|weight| u64::from(*weight)).sum();
-        let average = (MOST_POINTS / count).clamp(FEWEST_POINTS, POINTS);
+        let average = (MOST_POINTS / count.max(1)).clamp(FEWEST_POINTS, POINTS);
         let mut points = Vec::with_capacity((count * (average + 1)) as usize);
         for (endpoint, (weight, identity)) in weights.iter().zip(identities).enumerate() {
             let share = (u64::from(*weight) * count * average + total / 2) / total;

@@ -49,13 +49,26 @@ struct Shared {
 impl NameServer {
     /// One that knows no name.
     pub(crate) fn start() -> Self {
+        Self::on(Refusing::new().listen())
+    }
+
+    /// The same where one was that has ended.
+    pub(crate) fn at(address: SocketAddr) -> Self {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        // What is left of questions by TCP is of no importance.
+        socket.set_reuse_address(true).unwrap();
+        socket.bind(&address.into()).unwrap();
+        socket.listen(16).unwrap();
+        Self::on(socket.into())
+    }
+
+    fn on(tcp: TcpListener) -> Self {
         let shared = Arc::new(Shared {
             zone: Mutex::default(),
             mood: Mutex::new(Mood::Well),
             asked: Mutex::default(),
             has_ended: AtomicBool::new(false),
         });
-        let tcp = Refusing::new().listen();
         let address = tcp.local_addr().unwrap();
         let udp = UdpSocket::bind(address).unwrap();
         let (one, other) = (Arc::clone(&shared), Arc::clone(&shared));

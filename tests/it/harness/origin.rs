@@ -91,6 +91,17 @@ impl Origin {
         Self::start(always(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())))
     }
 
+    /// Origins at addresses of their own and one port, which answer with their numbers.
+    pub(crate) fn at_one_port<const N: usize>() -> [Self; N] {
+        let mut port = 0;
+        std::array::from_fn(|number| {
+            let listener = Refusing::at_port(port).listen();
+            port = listener.local_addr().unwrap().port();
+            let response = format!("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{number}");
+            Self::on(listener, always(response))
+        })
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }

@@ -1,6 +1,6 @@
 //! A proxy in this process, which must have let go of everything when its test is over.
 
-use super::{AT_ONCE, Client, DEADLINE, eventually, kernel, panics, within};
+use super::{AT_ONCE, Client, DEADLINE, NameServer, eventually, kernel, panics, within};
 use millpond::admin::{ReloadError, Reloaded};
 use millpond::config::load::{fingerprint, load};
 use millpond::reason::{CloseReason, DiscardReason, RejectReason};
@@ -23,14 +23,15 @@ pub(crate) struct Setup {
     endpoints: Vec<String>,
     listener: String,
     upstream: String,
+    resolver: String,
 }
 
 impl Setup {
     /// An HTTP listener in front of these endpoints, with one worker.
     pub(crate) fn http(endpoints: impl IntoIterator<Item = SocketAddr>) -> Self {
         let endpoints = endpoints.into_iter().map(|address| format!("\"{address}\"")).collect();
-        let (runtime, listener, upstream) = (String::new(), String::new(), String::new());
-        Self { protocol: "http", workers: 1, runtime, endpoints, listener, upstream }
+        let [runtime, listener, upstream, resolver] = [const { String::new() }; 4];
+        Self { protocol: "http", workers: 1, runtime, endpoints, listener, upstream, resolver }
     }
 
     /// A TCP listener.
@@ -54,6 +55,18 @@ impl Setup {
         self
     }
 
+    /// Adds an endpoint as it is written: a table in braces.
+    pub(crate) fn endpoint(mut self, written: &str) -> Self {
+        self.endpoints.push(written.to_owned());
+        self
+    }
+
+    /// Names are asked for from this server, whenever a test may wait for it.
+    pub(crate) fn asking(mut self, server: &NameServer) -> Self {
+        self.resolver = server.resolver();
+        self.upstream("discovery.ttl_min = \"20ms\"\ndiscovery.grace = \"300ms\"")
+    }
+
     /// Adds a line to `[[listener]]`.
     pub(crate) fn listener(mut self, line: &str) -> Self {
         self.listener.push_str(&format!("{line}\n"));
@@ -68,12 +81,12 @@ impl Setup {
 
     /// The configuration, with every port 0.
     pub(crate) fn text(&self) -> String {
-        let Self { protocol, workers, runtime, endpoints, listener, upstream } = self;
+        let Self { protocol, workers, runtime, endpoints, listener, upstream, resolver } = self;
         format!(
             "[runtime]\nworkers = {workers}\n{runtime}[admin]\nlisten = \"127.0.0.1:0\"\n\
              [[listener]]\nname = \"web\"\nbind = \"127.0.0.1:0\"\nprotocol = \"{protocol}\"\nupstream = \"app\"\n\
              {listener}\
-             [[upstream]]\nname = \"app\"\nendpoints = [{}]\n{upstream}",
+             [[upstream]]\nname = \"app\"\nendpoints = [{}]\n{upstream}{resolver}",
             endpoints.join(", "),
         )
     }

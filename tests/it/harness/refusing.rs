@@ -23,8 +23,13 @@ pub(crate) struct Refusing {
 
 impl Refusing {
     pub(crate) fn new() -> Self {
+        Self::at_port(0)
+    }
+
+    /// With this port, which others have at other addresses.
+    pub(crate) fn at_port(port: u16) -> Self {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        socket.bind(&SocketAddr::from((address_of_its_own(), 0)).into()).unwrap();
+        socket.bind(&SocketAddr::from((address_of_its_own(), port)).into()).unwrap();
         let address = socket.local_addr().unwrap().as_socket().unwrap();
         Self { socket, address }
     }

@@ -149,7 +149,17 @@ impl Running {
         log.iter().map(|entry| &entry["fields"]).find(|fields| fields["message"] == message).cloned()
     }
 
-    /// The same, which may be on its way.
+    /// The fields of all of them.
+    pub(crate) fn entries(&self, message: &str) -> Vec<Value> {
+        let log = self.log.lock().unwrap();
+        log.iter()
+            .map(|entry| &entry["fields"])
+            .filter(|fields| fields["message"] == message)
+            .cloned()
+            .collect()
+    }
+
+    /// The same as [`Self::entry`], which may be on its way.
     #[track_caller]
     pub(crate) fn wait_for_entry(&self, message: &str) -> Value {
         eventually(message, || self.entry(message).is_some());

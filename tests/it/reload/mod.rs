@@ -45,7 +45,7 @@ impl Load {
             let mut client = Client::connect(proxy);
             while !stop.load(Relaxed) {
                 let response = client.get("/");
-                assert_eq!((response.status(), response.text().as_str()), (200, "ok"));
+                assert_eq!(response.status(), 200, "{:?}", response.reason());
                 served.fetch_add(1, Relaxed);
                 if response.says_close() {
                     client.expect_eof();
@@ -61,7 +61,7 @@ impl Load {
             while !stop.load(Relaxed) {
                 let mut client = Client::connect(proxy);
                 client.send("GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
-                assert_eq!(client.response().text(), "ok");
+                assert_eq!(client.response().status(), 200);
                 client.expect_eof();
                 served.fetch_add(1, Relaxed);
             }
