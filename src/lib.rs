@@ -23,11 +23,12 @@
 //! what is new at their next request ([`listener::inlet`]).
 //!
 //! Beside the workers, a control thread serves the [`admin`] server, takes snapshots of the counters
-//! for its streams and its history, and ends a drain that takes too long; a thread asks the kernel every
-//! few seconds what it has of our sockets ([`observe::census`]); and a thread writes the access log, where
-//! there is one. A list of connections ([`observe::connections`]) is made on a thread of its own too. The
-//! [`supervisor`] starts all of them or none. Whatever they want of a worker is a
-//! [`command`], which the worker carries out itself.
+//! for its streams and its history, asks for the endpoints behind names ([`discovery`]), and ends a drain that
+//! takes too long; a thread asks the kernel every few seconds what it has of our sockets
+//! ([`observe::census`]); and a thread writes the access log, where there is one. A list of connections
+//! ([`observe::connections`]) is made on a thread of its own too. The [`supervisor`] starts all of them or
+//! none. Whatever they want of a worker is a [`command`], which the worker carries out itself. Other endpoints
+//! behind a name are another [`registry::Running`], with the same configuration.
 //!
 //! # Data path
 //!
