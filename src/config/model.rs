@@ -254,6 +254,13 @@ pub struct Upstream {
     pub passive: Passive,
 }
 
+impl Upstream {
+    /// How many endpoints it has at the least, if every name stands for one.
+    pub fn endpoints_at_least(&self) -> usize {
+        self.endpoints.len() + self.names.len()
+    }
+}
+
 /// One endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Endpoint {

@@ -28,6 +28,7 @@ export function findings(recent) {
     ...closeWait(recent),
     ...queues(recent),
     ...health(recent),
+    ...names(recent),
     ...errors(recent),
     ...rejects(recent),
     ...waiting(recent),
@@ -206,6 +207,25 @@ function health(recent) {
         `${endpoint.address} of ${upstream.name} does not accept connections; ` +
         `${count(upstream.endpoints.length - down.length)} of ${count(upstream.endpoints.length)} are up.`,
       help: "It is tried again, less and less often.",
+    }));
+  });
+}
+
+/** Names that are not answered for, and those that stand for no endpoint. */
+function names(recent) {
+  return recent.now.snapshot.upstreams.flatMap((upstream) => {
+    const none = upstream.endpoints.length === 0;
+    const wrong = (upstream.discovery ?? []).filter((name) => none || name.failures > 0);
+    return wrong.map((name) => ({
+      severity: none ? "act" : "watch",
+      kind: `name ${upstream.name}`,
+      key: `name ${upstream.name} ${name.name}`,
+      target: "endpoints",
+      title: none ? `${upstream.name} has no endpoint` : "A name is not answered for",
+      detail: `${name.name} of ${upstream.name}: ${name.error ?? "no answer yet"}.`,
+      help: none
+        ? "Requests are answered with 503 until the name stands for an endpoint."
+        : "The endpoints that were found last are used until its name servers answer again.",
     }));
   });
 }

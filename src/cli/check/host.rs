@@ -135,7 +135,7 @@ fn wanted(config: &Config) -> Vec<(Element, &'static str, usize)> {
             0 => ("pool.min_idle", upstream.pool.min_idle),
             most => ("pool.max_connections", most),
         };
-        (Element::Upstream(index), key, each.saturating_mul(upstream.endpoints.len()))
+        (Element::Upstream(index), key, each.saturating_mul(upstream.endpoints_at_least()))
     };
     let clients = config.listeners.iter().enumerate().map(clients);
     clients.chain(config.upstreams.iter().enumerate().map(pooled)).collect()

@@ -118,11 +118,11 @@ impl Descriptors {
             let clients = client_limit(listeners_of(config, index));
             let most = match upstream.pool.max_connections {
                 0 => usize::MAX,
-                most => most.saturating_mul(upstream.endpoints.len()),
+                most => most.saturating_mul(upstream.endpoints_at_least()),
             };
             let leased = clients.unwrap_or(0).min(most);
             need.leased = need.leased.saturating_add(leased);
-            let idle = upstream.pool.max_idle.saturating_mul(upstream.endpoints.len());
+            let idle = upstream.pool.max_idle.saturating_mul(upstream.endpoints_at_least());
             need.idle = need.idle.saturating_add(idle.min(most - leased));
         }
         need

@@ -71,11 +71,16 @@ impl Report {
 
 fn contents(config: &Config) -> String {
     let endpoints: usize = config.upstreams.iter().map(|upstream| upstream.endpoints.len()).sum();
-    [
+    let names: usize = config.upstreams.iter().map(|upstream| upstream.names.len()).sum();
+    let mut parts = vec![
         counted(config.listeners.len(), "listener"),
         counted(config.upstreams.len(), "upstream"),
         counted(endpoints, "endpoint"),
-        counted(config.runtime.workers, "worker"),
-    ]
-    .join(", ")
+    ];
+    // Nobody is asked for them: each counts as one endpoint.
+    if names > 0 {
+        parts.push(counted(names, "name"));
+    }
+    parts.push(counted(config.runtime.workers, "worker"));
+    parts.join(", ")
 }
