@@ -10,6 +10,8 @@ pub mod report;
 mod runtime;
 pub mod search;
 pub mod servers;
+#[cfg(test)]
+mod simulation;
 pub mod table;
 pub mod walk;
 pub mod watch;

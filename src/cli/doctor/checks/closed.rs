@@ -97,8 +97,9 @@ fn max_tw_buckets(facts: &HostFacts, config: &Config) -> Fact<Finding> {
     let most = facts.sysctls.number(NAME)?;
     let settings = settings(facts)?;
     let one = |upstream: &Upstream| usable(&settings, upstream);
-    let all =
-        |upstream: &Upstream| (upstream.endpoints_at_least() * demand::sources(upstream)) as u64 * one(upstream);
+    let all = |upstream: &Upstream| {
+        (upstream.endpoints_at_least() * demand::sources(upstream)) as u64 * one(upstream)
+    };
     let could = config.upstreams.iter().enumerate().map(|(index, upstream)| {
         // An upstream that closes by RST leaves few: the ports of one endpoint are more than enough.
         if demand::leaves_time_wait(config, index) { all(upstream) } else { one(upstream) }
