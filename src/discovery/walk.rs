@@ -253,11 +253,8 @@ impl<A: Ask> Walk<'_, A> {
             Reply::Failed(Failure { is_timeout, why }) => {
                 self.is_cut |= is_timeout;
                 self.missing.get_or_insert_with(|| format!("{question}: {why}"));
-                let known = self.last.0.get(&question).cloned().unwrap_or_default();
-                if !known.0.is_empty() {
-                    self.next.0.insert(question, known.clone());
-                }
-                known
+                // It is kept for the next time, see `end`.
+                self.last.0.get(&question).cloned().unwrap_or_default()
             }
         }
     }

@@ -192,6 +192,17 @@ fn the_last_answer_stands_in_for_one_that_fails() {
 }
 
 #[test]
+fn what_is_said_to_be_gone_is_forgotten_although_others_fail() {
+    let name = service("_x._tcp.app.");
+    let zone = || Zone::default().srv("_x._tcp.app", &[(0, 1, 1, "a.app"), (0, 1, 1, "b.app")], &[]);
+    whole(name.walk(&zone().a("a.app", &["192.0.2.1"]).a("b.app", &["192.0.2.2"])));
+    let (endpoints, _) = found(name.walk(&zone().fails(Kind::A, "b.app", false)));
+    assert_eq!(endpoints, ["192.0.2.2:1"], "a is gone, and b is remembered");
+    let both = zone().fails(Kind::A, "a.app", false).fails(Kind::A, "b.app", false);
+    assert_eq!(found(name.walk(&both)).0, ["192.0.2.2:1"]);
+}
+
+#[test]
 fn a_server_that_fails_is_passed_over_and_one_that_is_silent_is_not() {
     let zone = Zone::default().fails(Kind::A, "app.svc", false).a("app.local", &["192.0.2.1"]);
     assert_eq!(found(host("app").walk(&zone)).0, ["192.0.2.1:80"]);
