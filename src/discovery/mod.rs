@@ -10,8 +10,9 @@ pub mod report;
 mod runtime;
 pub mod search;
 pub mod servers;
-#[cfg(test)]
-mod simulation;
 pub mod table;
 pub mod walk;
 pub mod watch;
+
+#[cfg(test)]
+mod tests;
