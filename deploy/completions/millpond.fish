@@ -43,7 +43,7 @@ complete -c millpond -n "__fish_millpond_using_subcommand demo" -l once -d 'Exit
 complete -c millpond -n "__fish_millpond_using_subcommand demo" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c millpond -n "__fish_millpond_using_subcommand run" -s c -l config -d 'The configuration file' -r -F
 complete -c millpond -n "__fish_millpond_using_subcommand run" -l listen -d 'Instead of a file: the address to listen on' -r
-complete -c millpond -n "__fish_millpond_using_subcommand run" -l upstream -d 'Instead of a file: the addresses to forward to' -r
+complete -c millpond -n "__fish_millpond_using_subcommand run" -l upstream -d 'Instead of a file: the addresses to forward to, or names that stand for addresses' -r
 complete -c millpond -n "__fish_millpond_using_subcommand run" -l tcp -d 'Forward TCP connections instead of HTTP requests'
 complete -c millpond -n "__fish_millpond_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c millpond -n "__fish_millpond_using_subcommand check" -s c -l config -d 'The configuration file' -r -F

@@ -1,6 +1,7 @@
 //! What may be written on the command line.
 
 use super::plan::Percent;
+use crate::config::load;
 use crate::observe::connections::Query;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use std::convert::Infallible;
@@ -165,9 +166,9 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "ADDR", requires = "upstream")]
     pub(super) listen: Option<SocketAddr>,
 
-    /// Instead of a file: the addresses to forward to
-    #[arg(long, value_name = "ADDR[,ADDR...]", requires = "listen", value_delimiter = ',')]
-    pub(super) upstream: Vec<SocketAddr>,
+    /// Instead of a file: the addresses to forward to, or names that stand for addresses
+    #[arg(long, value_name = "ADDR[,ADDR...]", requires = "listen", value_delimiter = ',', value_parser = endpoint)]
+    pub(super) upstream: Vec<String>,
 
     /// Forward TCP connections instead of HTTP requests
     #[arg(long, requires = "listen")]
@@ -365,6 +366,15 @@ pub(super) struct Instance {
     /// The file with its token, if it wants one; else MILLPOND_ADMIN_TOKEN_FILE names it
     #[arg(long, value_name = "FILE")]
     pub(super) token_file: Option<PathBuf>,
+}
+
+fn endpoint(text: &str) -> Result<String, String> {
+    match load::is_endpoint(text) {
+        true => Ok(text.to_owned()),
+        false => {
+            Err("write an address such as 10.0.0.1:3000, or a name such as app.internal:3000".to_owned())
+        }
+    }
 }
 
 fn at_least_one(text: &str) -> Result<u32, String> {

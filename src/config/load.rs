@@ -3,6 +3,7 @@
 
 use super::compile::compile;
 use super::diagnostic::{Diagnostic, Diagnostics, Position, Problems, Severity, Site};
+use super::dns_name;
 use super::file::Layer;
 use super::model::{Config, Protocol};
 use super::schema::LISTS;
@@ -123,14 +124,20 @@ pub fn parse_str(name: &str, text: &str) -> Result<Loaded, Diagnostics> {
     assemble(name, &[(name.to_owned(), text.to_owned())], Vec::new(), &|_| None)
 }
 
+/// Whether this can be an endpoint in [`adhoc`]: an address and a port, or a name and a port.
+pub fn is_endpoint(written: &str) -> bool {
+    written.parse::<SocketAddr>().is_ok() || dns_name::suggested(written).is_some()
+}
+
 /// The configuration of one listener and one upstream, called `default`, that the command line
-/// gives instead of a file; everything else has its default, or comes from [`VARIABLES`].
+/// gives instead of a file; everything else has its default, or comes from [`VARIABLES`]. Endpoints are
+/// addresses or names, each with a port.
 ///
 /// # Errors
 /// An address that cannot be used, or a bad value of a variable.
 pub fn adhoc(
     listen: SocketAddr,
-    endpoints: &[SocketAddr],
+    endpoints: &[impl ToString],
     protocol: Protocol,
     environment: Environment<'_>,
 ) -> Result<Loaded, Diagnostics> {
@@ -144,7 +151,11 @@ pub fn adhoc(
         Protocol::Http => "http",
         Protocol::Tcp => "tcp",
     };
-    let endpoints = endpoints.iter().map(|endpoint| text(&endpoint.to_string())).collect();
+    let endpoint = |endpoint: String| match dns_name::suggested(&endpoint) {
+        Some(_) => table(vec![("dns", text(&endpoint))]),
+        None => text(&endpoint),
+    };
+    let endpoints = endpoints.iter().map(|written| endpoint(written.to_string())).collect();
     let listener = table(vec![
         ("bind", text(&listen.to_string())),
         ("protocol", text(protocol)),

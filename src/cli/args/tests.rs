@@ -19,11 +19,11 @@ fn the_definition_is_sound_and_every_command_has_an_example() {
 #[test]
 fn run_takes_a_file_or_addresses_but_not_both_or_neither() {
     let Ok(Command::Run(run)) =
-        parse("millpond run --listen 127.0.0.1:1 --upstream 10.0.0.1:2,[::1]:3 --tcp")
+        parse("millpond run --listen 127.0.0.1:1 --upstream 10.0.0.1:2,[::1]:3,app.svc:4 --tcp")
     else {
         panic!("refused")
     };
-    assert_eq!((run.upstream.len(), run.tcp, run.config), (2, true, None));
+    assert_eq!((run.upstream.len(), run.tcp, run.config), (3, true, None));
     assert!(matches!(parse("millpond run -c x.toml"), Ok(Command::Run(_))));
     for bad in [
         "millpond run",
@@ -32,6 +32,8 @@ fn run_takes_a_file_or_addresses_but_not_both_or_neither() {
         "millpond run -c x.toml --tcp",
         "millpond run -c x.toml --listen 127.0.0.1:1 --upstream 127.0.0.1:2",
         "millpond run --listen 8080 --upstream 127.0.0.1:2",
+        "millpond run --listen 127.0.0.1:1 --upstream 8080",
+        "millpond run --listen 127.0.0.1:1 --upstream app.svc",
         "millpond check",
         "millpond doctor x.toml",
         "millpond nonsense",

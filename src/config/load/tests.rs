@@ -1,7 +1,7 @@
 //! Layers: which file and which variable wins, and which one a diagnostic names.
 
 use super::*;
-use crate::config::model::{AccessLog, AdminListen, LogFormat};
+use crate::config::model::{AccessLog, AdminListen, DnsKind, DnsName, LogFormat};
 use proptest::prelude::*;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -172,6 +172,10 @@ fn a_command_line_makes_a_configuration() {
                 upstream = \"default\"\n[[upstream]]\nname = \"default\"\n\
                 endpoints = [\"127.0.0.1:3000\", \"[::1]:3001\"]\n";
     assert_eq!(loaded.config, parse_str("x", text).unwrap().config);
+
+    let named = adhoc(address("127.0.0.1:8080"), &["app.svc:3000"], Protocol::Http, &|_| None).unwrap();
+    let kind = DnsKind::Addresses { port: 3000, weight: 1 };
+    assert_eq!(named.config.upstreams[0].names, [DnsName { name: "app.svc".into(), kind }]);
 
     let twice = [endpoints[0], endpoints[0], address("0.0.0.0:1")];
     let problems = adhoc(address("127.0.0.1:9900"), &twice, Protocol::Http, &|_| None).unwrap_err();
