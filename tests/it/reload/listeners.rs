@@ -178,18 +178,19 @@ fn another_protocol_on_the_same_address() {
 
 fn an_address_is_widened_while_it_is_in_use() {
     let [origin] = origins();
-    let free = crate::harness::Refusing::new();
-    let port = free.address().port();
-    drop(free);
-    let text = |host: &str| {
-        Setup::http([origin.address()])
-            .text()
-            .replace("bind = \"127.0.0.1:0\"", &format!("bind = \"{host}:{port}\""))
+    let text = |bind: SocketAddr| {
+        let text = Setup::http([origin.address()]).text();
+        text.replace("bind = \"127.0.0.1:0\"", &format!("bind = \"{bind}\""))
     };
-    let proxy = Proxy::start(&text("127.0.0.1"));
-    let mut client = Client::connect(proxy.address());
-    assert_eq!(client.get("/").text(), "ok");
-    proxy.try_reload(&text("0.0.0.0")).unwrap();
+    let widened = (0..20).find_map(|_| {
+        let proxy = Proxy::start(&text(([127, 0, 0, 1], 0).into()));
+        let mut client = Client::connect(proxy.address());
+        assert_eq!(client.get("/").text(), "ok");
+        let everywhere = SocketAddr::from(([0, 0, 0, 0], proxy.address().port()));
+        // The socket of another test, on another loopback address, may have the port.
+        proxy.try_reload(&text(everywhere)).ok().map(|_| (proxy, client, everywhere.port()))
+    });
+    let (_proxy, mut client, port) = widened.expect("a port that nobody else has");
     client.expect_eof();
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     assert_eq!(Client::connect(address).get("/").text(), "ok");
