@@ -3,7 +3,7 @@
 
 use super::process::{Server, free_address, succeeds, succeeds_with};
 use super::program::{CURL, PROMETHEUS, PROMTOOL};
-use crate::harness::{Client, Origin, Running, Setup, within};
+use crate::harness::{Client, NameServer, Origin, Running, Setup, within};
 use libtest_mimic::Trial;
 use serde_json::Value;
 use std::fs::{self, File};
@@ -52,11 +52,14 @@ fn rules_and_dashboard_are_answered() {
     }
 }
 
-/// millpond, which has answered a few requests.
+/// millpond, which has answered a few requests from an endpoint behind a name.
 #[track_caller]
 fn served() -> Running {
-    let origin = Origin::saying("ok");
-    let millpond = Running::start(&Setup::http([origin.address()]));
+    let (origin, names) = (Origin::saying("ok"), NameServer::start());
+    let address = origin.address();
+    names.has("app.test", 0, &[address.ip()]);
+    let endpoint = format!("{{ dns = \"app.test:{}\" }}", address.port());
+    let millpond = Running::start(&Setup::http([]).endpoint(&endpoint).asking(&names));
     let mut client = Client::connect(millpond.address());
     for _ in 0..5 {
         assert_eq!(client.get("/").text(), "ok");
