@@ -83,13 +83,18 @@ impl Drop for Watch {
 impl Looker {
     fn run(&mut self, woken: &Receiver<Wake>) {
         loop {
-            self.watch();
-            if self.has_changed() {
+            let watches_more = self.watch();
+            let has_changed = self.has_changed();
+            if has_changed {
                 // It may be half written.
                 if !settle(woken) {
                     return;
                 }
                 self.look();
+            }
+            // Nothing tells of what came to be, `conf.d` too, before its directory was watched.
+            if watches_more || has_changed {
+                continue;
             }
             match woken.recv_timeout(LOOK) {
                 Ok(Wake::Changed) | Err(RecvTimeoutError::Timeout) => {}
@@ -102,9 +107,10 @@ impl Looker {
         load::fingerprint(&self.file) != self.seen
     }
 
-    /// Sees to it that every directory is watched in which something can change.
-    fn watch(&mut self) {
-        let Some(watcher) = &mut self.watcher else { return };
+    /// Sees to it that every directory is watched in which something can change. Returns whether one is now
+    /// that was not.
+    fn watch(&mut self) -> bool {
+        let Some(watcher) = &mut self.watcher else { return false };
         let wanted = directories(&self.file);
         for gone in self.watched.difference(&wanted) {
             // One that was removed is not watched any more anyway.
@@ -124,7 +130,9 @@ impl Looker {
                 ),
             }
         }
+        let watches_more = !watched.is_subset(&self.watched);
         self.watched = watched;
+        watches_more
     }
 
     /// Deals with contents that are new.
