@@ -12,7 +12,7 @@ mod tally;
 
 use super::places::Places;
 use super::reaper::{Reaper, Verdict};
-use crate::addr::Ends;
+use crate::addr::{Ends, plain};
 use crate::command::{Command, Crew, Holding, Sender, Suspect};
 use crate::metrics::census::{Since, Taken};
 use crate::metrics::close_wait::{Owner, Stuck, StuckSocket};
@@ -201,12 +201,12 @@ impl Taker {
             listener.tcp_states.set_connections(counts);
         }
         for endpoint in self.running.endpoints() {
-            let Some(place) = self.places.endpoint(crate::addr::plain(endpoint.address.0)) else { continue };
+            let Some(place) = self.places.endpoint(plain(endpoint.address.0)) else { continue };
             endpoint.tcp_states.set_connections(&tally.towards(place, None));
-            for source in endpoint.sources().iter() {
-                let counts = tally.towards(place, Some(source.source()));
-                // An endpoint that was never dialled has no ports to correct.
-                if was_dialled(endpoint) {
+            // One that was never dialled has no ports to correct.
+            if was_dialled(endpoint) {
+                for source in endpoint.sources().iter() {
+                    let counts = tally.towards(place, Some(source.source()));
                     source.note_census(tally::ports(&counts), now);
                 }
             }
