@@ -2,7 +2,8 @@
 
 use super::message::Message;
 use super::wire::Wire;
-use super::{DEADLINE, Refusing, eventually};
+use super::{Refusing, eventually};
+use socket2::SockRef;
 use std::io::{self, ErrorKind};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -17,6 +18,7 @@ const STACK: usize = 256 * 1024;
 #[derive(Debug)]
 pub(crate) struct Origin {
     address: SocketAddr,
+    listener: Arc<TcpListener>,
     shared: Arc<Shared>,
     acceptor: Option<JoinHandle<()>>,
 }
@@ -80,10 +82,11 @@ impl Origin {
     /// The same on a socket that listens already.
     pub(crate) fn on(listener: TcpListener, script: impl Fn(&mut Conn) + Send + Sync + 'static) -> Self {
         let address = listener.local_addr().unwrap();
+        let listener = Arc::new(listener);
         let shared = Arc::new(Shared::default());
-        let there = Arc::clone(&shared);
-        let acceptor = thread::spawn(move || there.accept(&listener, Arc::new(script)));
-        Self { address, shared, acceptor: Some(acceptor) }
+        let (there, listens) = (Arc::clone(&shared), Arc::clone(&listener));
+        let acceptor = thread::spawn(move || there.accept(&listens, Arc::new(script)));
+        Self { address, listener, shared, acceptor: Some(acceptor) }
     }
 
     /// Answers every request with 200 and this body.
@@ -161,8 +164,8 @@ impl Origin {
 impl Drop for Origin {
     fn drop(&mut self) {
         self.shared.stopped.store(true, Relaxed);
-        // The acceptor looks around when somebody comes.
-        let _ = TcpStream::connect_timeout(&self.address, DEADLINE);
+        // Wakes the acceptor, whatever a test has done to the packets that arrive here.
+        SockRef::from(&*self.listener).shutdown(Shutdown::Both).expect("it listens");
         let acceptor = self.acceptor.take().expect("dropped once").join();
         let links = std::mem::take(&mut *self.shared.links.lock().unwrap());
         for link in &links {
