@@ -174,6 +174,8 @@ impl Ledger {
         }
         self.expire(now);
         self.kernel_time_waits = kernel.time_wait;
+        // Of ours that are open still, the kernel may have closed some: their owners have yet to notice.
+        let ending = (self.open + self.other.open).saturating_sub(kernel.open);
         self.other.open = self.open_seen.rest_of(kernel.open, self.other.open);
         if self.hold.reuse {
             // Most of the kernel's are old enough to be reused, and it does not tell which.
@@ -183,7 +185,9 @@ impl Ledger {
             // among the open.
             let imagined = self.time_waits_seen.least.saturating_sub(kernel.time_wait);
             self.time_waits.forget(imagined);
-            self.other.time_wait = self.time_waits_seen.rest_of(kernel.time_wait, self.other.time_wait);
+            let most = self.time_waits_seen.most + ending.min(self.open);
+            let seen = Seen { most, ..self.time_waits_seen };
+            self.other.time_wait = seen.rest_of(kernel.time_wait, self.other.time_wait);
         }
         self.open_seen = Seen::only(self.open);
         self.time_waits_seen = Seen::only(self.time_waits.total());

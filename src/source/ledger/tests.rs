@@ -112,6 +112,20 @@ fn a_close_that_waits_for_the_others_fin_is_counted_once() {
     assert_eq!(run.taken(), (0, 10));
 }
 
+/// Both FINs are through before the worker has closed its descriptor.
+#[test]
+fn a_close_that_only_the_kernel_knows_of_is_counted_once() {
+    let mut run = Run::new(FULL);
+    run.open(2);
+    run.census(2, 0);
+    run.census(1, 1);
+    assert_eq!(run.taken(), (2, 0));
+    run.close(1, Left::TimeWait);
+    assert_eq!(run.taken(), (1, 1));
+    run.census(1, 2);
+    assert_eq!(run.taken(), (1, 2), "one is another's: all of ours that are open, the kernel has as open");
+}
+
 #[test]
 fn time_waits_last_until_the_kernels_timers_say_so() {
     let mut run = Run::new(FULL);
