@@ -13,7 +13,7 @@ def parser(description, subject_names, default=None):
     options = argparse.ArgumentParser(description=description)
     options.add_argument(
         "--subjects",
-        type=lambda text: _names(text, subject_names),
+        type=lambda text: names(text, subject_names),
         default=default or subject_names,
         metavar="A,B",
         help=f"of {', '.join(subject_names)} (default: {', '.join(default or subject_names)})",
@@ -39,10 +39,10 @@ def run(measure, options):
         sys.exit(130)
 
 
-def installed(names):
+def installed(wanted):
     """The names split into those that can be measured and those that are not installed."""
-    present = [name for name in names if subjects.executable(name)]
-    return present, [name for name in names if name not in present]
+    present = [name for name in wanted if subjects.executable(name)]
+    return present, [name for name in wanted if name not in present]
 
 
 def positive(text):
@@ -53,9 +53,10 @@ def positive(text):
     return number
 
 
-def _names(text, known):
-    names = text.split(",")
-    for name in names:
+def names(text, known):
+    """An argument that has to be a list of some of these names."""
+    chosen = text.split(",")
+    for name in chosen:
         if name not in known:
             raise argparse.ArgumentTypeError(f"{name!r} is not one of {', '.join(known)}")
-    return names
+    return chosen

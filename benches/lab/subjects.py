@@ -15,10 +15,20 @@ _SYSTEM_DIRECTORIES = ["/usr/local/sbin", "/usr/sbin", "/sbin"]
 
 
 class Subject(Process):
-    """A proxy in front of an origin's port. `more` is the end of millpond's configuration."""
+    """A proxy in front of an origin's port. `more` is the end of millpond's configuration; `under` is the
+    command that runs it, if any."""
 
     def __init__(
-        self, name, directory, origin, cpu=None, protocol="http", workers=1, census="2s", more=""
+        self,
+        name,
+        directory,
+        origin,
+        cpu=None,
+        protocol="http",
+        workers=1,
+        census="2s",
+        more="",
+        under=(),
     ):
         self.port = free_port()
         self.admin = free_port()
@@ -33,7 +43,8 @@ class Subject(Process):
             "MORE": more,
             "SPLICE": "option splice-auto" if name == "haproxy-splice" else "",
         }
-        super().__init__(name, _command(name, directory, protocol, words), directory, cpu, self.port)
+        program = [*under, *_command(name, directory, protocol, words)]
+        super().__init__(name, program, directory, cpu, self.port)
 
 
 def executable(name):
