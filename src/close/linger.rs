@@ -1,6 +1,6 @@
 //! Carrying out how a client's connection is closed.
 
-use super::policy::{self, ClientClose, ClientFacts, ClientState};
+use super::policy::{self, ClientClose, ClientState};
 use crate::buffer::BufferPool;
 use crate::config::model::Listener;
 use crate::sys::sock_diag::TcpState;
@@ -24,13 +24,10 @@ pub async fn close(
     timer: &Timer,
     buffers: &Rc<BufferPool>,
 ) -> ClientClose {
-    let plan = policy::client(ClientFacts {
-        linger: listener.socket.linger,
-        state,
-        // A queue that cannot be read counts as one that holds something: that costs no more than time.
-        unread: sockopt::unread(stream).unwrap_or(usize::MAX),
-        unacknowledged: sockopt::unacknowledged(stream).unwrap_or(usize::MAX),
-    });
+    // A queue that cannot be read counts as one that holds something: that costs no more than time.
+    let unread = || sockopt::unread(stream).unwrap_or(usize::MAX);
+    let unacknowledged = || sockopt::unacknowledged(stream).unwrap_or(usize::MAX);
+    let plan = policy::client(listener.socket.linger, state, unread, unacknowledged);
     match plan {
         ClientClose::Close => {}
         ClientClose::Reset => reset(stream),

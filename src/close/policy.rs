@@ -48,6 +48,8 @@ impl ClientClose {
 pub struct ClientState {
     /// The client's FIN was seen: nothing more can come from it but what is here already.
     pub peer_closed: bool,
+    /// That FIN was read, or a reset: what was here already was read before it.
+    pub read_to_end: bool,
     /// The last request was read whole and the client announced that it was the last.
     pub announced_last: bool,
     /// What the client was being sent is cut short, and only RST tells it so: a response that ends
@@ -57,33 +59,29 @@ pub struct ClientState {
 
 impl ClientState {
     /// Nothing is known but that the client may still be sending.
-    pub const OPEN: Self = Self { peer_closed: false, announced_last: false, cut: false };
+    pub const OPEN: Self =
+        Self { peer_closed: false, read_to_end: false, announced_last: false, cut: false };
+    /// A read has found the end.
+    pub const ENDED: Self = Self { peer_closed: true, read_to_end: true, ..Self::OPEN };
 }
 
-/// All that decides how a client's connection is closed.
-#[derive(Clone, Copy, Debug)]
-pub struct ClientFacts {
-    /// The configuration.
-    pub linger: Linger,
-    /// What its session knows.
-    pub state: ClientState,
-    /// Bytes received and not read: close(2) would answer them with RST.
-    pub unread: usize,
-    /// Bytes sent and not acknowledged.
-    pub unacknowledged: usize,
-}
-
-/// Decides how to close a client's connection.
-pub fn client(facts: ClientFacts) -> ClientClose {
-    let ClientFacts { linger, state, unread, unacknowledged } = facts;
-    let silent = unread == 0 && (state.peer_closed || state.announced_last);
+/// Decides how to close a client's connection, by its listener's configuration and what its session knows.
+/// `unread` bytes are received and not read: close(2) would answer them with RST. `unacknowledged` bytes are
+/// sent. Either costs a system call, and is asked for only where it decides.
+pub fn client(
+    linger: Linger,
+    state: ClientState,
+    unread: impl FnOnce() -> usize,
+    unacknowledged: impl FnOnce() -> usize,
+) -> ClientClose {
     match linger {
-        _ if state.cut || linger == Linger::Reset => match unacknowledged {
+        _ if state.cut || linger == Linger::Reset => match unacknowledged() {
             0 => ClientClose::Reset,
             _ => ClientClose::ResetOnceAcknowledged { cut: state.cut },
         },
         Linger::Timed(time) => ClientClose::Acknowledge(time),
-        _ if silent => ClientClose::Close,
+        _ if state.read_to_end => ClientClose::Close,
+        _ if (state.peer_closed || state.announced_last) && unread() == 0 => ClientClose::Close,
         _ => ClientClose::Drain,
     }
 }

@@ -61,7 +61,7 @@ pub struct TunnelEnd {
 impl TunnelEnd {
     /// What the close policy needs to know of the client's side.
     pub fn client_state(&self) -> ClientState {
-        ClientState { peer_closed: self.client_closed, announced_last: false, cut: self.reset }
+        ClientState { peer_closed: self.client_closed, cut: self.reset, ..ClientState::OPEN }
     }
 
     /// What it needs to know of the endpoint's side.

@@ -1,20 +1,41 @@
 //! Every combination of facts.
 
+use super::client as policy_client;
 use super::*;
 
 const TIME: Duration = Duration::from_secs(1);
 const LINGERS: [Linger; 3] = [Linger::Graceful, Linger::Reset, Linger::Timed(TIME)];
 
+/// All that decides how a client's connection is closed.
+#[derive(Clone, Copy, Debug)]
+struct ClientFacts {
+    linger: Linger,
+    state: ClientState,
+    unread: usize,
+    unacknowledged: usize,
+}
+
 fn every_client() -> Vec<ClientFacts> {
     let mut all = Vec::new();
     for linger in LINGERS {
-        for bits in 0..32_usize {
+        for bits in 0..64_usize {
             let bit = |at: usize| bits >> at & 1;
-            let state = ClientState { peer_closed: bit(0) > 0, announced_last: bit(1) > 0, cut: bit(2) > 0 };
+            let state = ClientState {
+                peer_closed: bit(0) > 0,
+                read_to_end: bit(5) > 0,
+                announced_last: bit(1) > 0,
+                cut: bit(2) > 0,
+            };
             all.push(ClientFacts { linger, state, unread: bit(3) * 7, unacknowledged: bit(4) * 7 });
         }
     }
+    // Behind the end there is nothing.
+    all.retain(|facts| !facts.state.read_to_end || facts.state.peer_closed && facts.unread == 0);
     all
+}
+
+fn client(facts: ClientFacts) -> ClientClose {
+    policy_client(facts.linger, facts.state, || facts.unread, || facts.unacknowledged)
 }
 
 /// What is cut looks cut, however the listener closes otherwise; and RST never destroys what is on its
@@ -54,6 +75,15 @@ fn whoever_may_have_sent_more_is_drained() {
         };
         assert_eq!(client(facts), expected, "{facts:?}");
     }
+}
+
+/// A client that closes after its answer, as nearly all do: close(2), and no system call before it.
+#[test]
+fn the_kernel_is_asked_nothing_about_a_client_that_was_read_to_its_end() {
+    let asked = || -> usize { panic!("it was asked for") };
+    let close = |linger| policy_client(linger, ClientState::ENDED, asked, asked);
+    assert_eq!(close(Linger::Graceful), ClientClose::Close);
+    assert_eq!(close(Linger::Timed(TIME)), ClientClose::Acknowledge(TIME));
 }
 
 #[test]

@@ -186,6 +186,11 @@ impl End {
         Self { reason, state: ClientState::OPEN }
     }
 
+    /// A read has found the client's end.
+    fn ended(reason: CloseReason) -> Self {
+        Self { reason, state: ClientState::ENDED }
+    }
+
     /// The client has closed.
     fn closed(reason: CloseReason) -> Self {
         Self { reason, state: ClientState { peer_closed: true, ..ClientState::OPEN } }

@@ -80,9 +80,9 @@ impl HttpSession {
 
     async fn end_without_head(&mut self, end: HeadEnd) -> End {
         let (reason, close) = match end {
-            HeadEnd::Fin => return End::closed(CloseReason::ClientFin),
-            HeadEnd::Aborted => return End::closed(CloseReason::ClientAborted),
-            HeadEnd::Reset => return End::closed(CloseReason::ClientReset),
+            HeadEnd::Fin => return End::ended(CloseReason::ClientFin),
+            HeadEnd::Aborted => return End::ended(CloseReason::ClientAborted),
+            HeadEnd::Reset => return End::ended(CloseReason::ClientReset),
             HeadEnd::Late => (RejectReason::HeaderTimeout, CloseReason::HeaderTimeout),
             HeadEnd::Reject(reason) => (reason, CloseReason::BadRequest),
         };
