@@ -9,6 +9,7 @@
 mod admin;
 mod balancing;
 mod cli;
+mod conformance;
 mod connections;
 mod dns;
 mod forwarding;
@@ -47,6 +48,7 @@ fn main() {
     let trials = [
         forwarding::tests(),
         refusals::tests(),
+        conformance::tests(),
         pool::tests(),
         ports::tests(),
         balancing::tests(),

@@ -27,7 +27,8 @@ pub(crate) struct Message {
 impl Message {
     /// Reads a head, given with its empty line. The body is still to come.
     pub(crate) fn of_head(head: &[u8]) -> Self {
-        let text = std::str::from_utf8(head).expect("a head in ASCII");
+        // Values may have bytes that are no text (RFC 9110 section 5.5).
+        let text = String::from_utf8_lossy(head);
         let lines = text.strip_suffix("\r\n\r\n").expect("an empty line at the end");
         let mut lines = lines.split("\r\n");
         let start = lines.next().unwrap().to_owned();
