@@ -9,14 +9,10 @@ the subject's processes, user and system time, from /proc/PID/stat.
 
 import statistics
 
-from lab import command, report, subjects, tools, turns
-from lab.processes import Failed
+from lab import command, flows, report, subjects, turns
 
-# Both ends read as fast as they can, through sockets as the kernel makes them.
-PACE = ["--wide", "--pause-ms", 0, "--step", 256 * 1024]
 GIB = 2**30
 WARM_UP_MIB = 64
-RUN_SECONDS = 120
 
 
 def main():
@@ -36,30 +32,24 @@ def measure(options, directory):
 def cases(options):
     """(name, flows, direction) of what is measured in a turn."""
     counts = sorted({1, options.flows})
-    return [(f"{flows} {way}", flows, way) for flows in counts for way in ("up", "down")]
+    return [(f"{count} {way}", count, way) for count in counts for way in ("up", "down")]
 
 
 def take_turn(name, options, directory):
     """Starts a subject, warms it up and measures each case once."""
     with (
-        tools.StreamBackend(directory, "tcp", PACE, options.load_cpu) as backend,
+        flows.backend(directory, options.load_cpu) as backend,
         subjects.Subject(name, directory, backend.port, options.subject_cpu, protocol="tcp") as subject,
     ):
 
-        def carry(flows, way, mib):
-            size = {"up": 0, "down": 0, way: mib * 2**20}
-            words = ["--sessions", flows, "--up", size["up"], "--down", size["down"], *PACE]
-            words.append("--fin-last")
-            result = tools.stream(directory, subject.port, "tcp", words, RUN_SECONDS, options.load_cpu)
-            if result["failed"] or result["wrong_bytes"]:
-                raise Failed(f"{name}: {result['failed']} flows failed, {result['wrong_bytes']} wrong bytes")
-            return result
+        def carry(count, way, mib):
+            return flows.carry(directory, subject, count, way, mib * 2**20, options.load_cpu)
 
         measured = {}
-        for case, flows, way in cases(options):
-            carry(flows, way, WARM_UP_MIB)
+        for case, count, way in cases(options):
+            carry(count, way, WARM_UP_MIB)
             meter = turns.Meter(subject, [backend])
-            result = carry(flows, way, options.mib)
+            result = carry(count, way, options.mib)
             used, foreign = meter.stop()
             carried = result["bytes_up"] + result["bytes_down"]
             measured[case] = {
@@ -95,7 +85,7 @@ def show(rows, options):
     print(f"{options.rounds} turns of {options.mib} MiB, medians")
     notes = [f"{row['name']} {row['status']}" for row in rows if row["status"] != "ok"]
     head = ["subject", "CPU ms/GiB", "lowest .. highest", "x floor", "GiB/s"]
-    for case, flows, way in cases(options):
+    for case, count, way in cases(options):
         cells = []
         for row in rows:
             if row["status"] != "ok":
@@ -112,7 +102,7 @@ def show(rows, options):
                 ]
             )
             notes += filter(None, [turns.noise(f"{row['name']}, {case}", figures["foreign_cores"])])
-        print(f"\n{flows} {'flow' if flows == 1 else 'flows'} {way}\n{report.table(head, cells)}")
+        print(f"\n{count} {'flow' if count == 1 else 'flows'} {way}\n{report.table(head, cells)}")
     print("".join(f"\n{note}" for note in notes), end="\n" if notes else "")
 
 

@@ -6,16 +6,8 @@ come, send one request each and fall silent. The growth between the two, divided
 is the cost of one. Counted is the proportional set size of the subject's processes, when it has settled.
 """
 
-import time
-
-from lab import command, procfs, report, subjects, tools
+from lab import command, idleness, report, subjects
 from lab.processes import Failed
-
-# A subject has settled when its memory is the same for so long.
-STILL_SECONDS = 2
-SETTLE_SECONDS = 20
-# For all clients of a batch to get their answers.
-OPEN_SECONDS = 120
 
 
 def main():
@@ -37,7 +29,8 @@ def measure(options, directory):
         if name in present:
             row |= {"version": subjects.version(name)}
             try:
-                row |= take(name, options, directory)
+                measured = idleness.take(name, directory, options.clients, options.first)
+                row |= {"status": "ok", **measured}
             except Failed as failure:
                 row["status"] = f"failed: {failure}"
         rows.append(row)
@@ -46,45 +39,6 @@ def measure(options, directory):
     else:
         show(rows, options)
     return all(row["status"] in ("ok", "not installed") for row in rows)
-
-
-def take(name, options, directory):
-    hold = 2 * (SETTLE_SECONDS + OPEN_SECONDS)
-    with (
-        tools.Origin(directory) as origin,
-        subjects.Subject(name, directory, origin.port) as subject,
-    ):
-        at_start = settled(subject)
-        with tools.Idle(directory, subject.port, options.first, hold) as first:
-            first.wait_ready(OPEN_SECONDS)
-            before = settled(subject)
-            with tools.Idle(directory, subject.port, options.clients, hold) as clients:
-                clients.wait_ready(OPEN_SECONDS)
-                after = settled(subject)
-                kept = clients.release()
-            kept += first.release()
-    if kept != options.clients + options.first:
-        raise Failed(f"{name} closed {options.clients + options.first - kept} of the idle connections")
-    return {
-        "status": "ok",
-        "bytes_per_client": (after - before) / options.clients,
-        "at_start_bytes": at_start,
-        "before_bytes": before,
-        "after_bytes": after,
-    }
-
-
-def settled(subject):
-    """The subject's resident bytes once they no longer change, or at the latest after SETTLE_SECONDS."""
-    pids = subject.pids()
-    deadline = time.monotonic() + SETTLE_SECONDS
-    size, since = procfs.resident_bytes(pids), time.monotonic()
-    while time.monotonic() < min(deadline, since + STILL_SECONDS):
-        time.sleep(0.1)
-        now = procfs.resident_bytes(pids)
-        if now != size:
-            size, since = now, time.monotonic()
-    return size
 
 
 def show(rows, options):

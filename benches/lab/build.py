@@ -14,6 +14,11 @@ def binary(name):
     return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve() / "release" / name
 
 
+def peer(path):
+    """Where `benches/peers/run.py --install` puts what is only there to be compared with."""
+    return binary("").parent / "peers" / path
+
+
 def ensure(names):
     """Builds the workspace if one of the programs is missing. What is there is taken as it is: after a
     change, build again."""

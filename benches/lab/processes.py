@@ -1,8 +1,10 @@
 """Processes that are started pinned, watched while they run, and always ended."""
 
 import ctypes
+import errno
 import json
 import os
+import random
 import resource
 import select
 import signal
@@ -16,6 +18,8 @@ from . import procfs
 READY_SECONDS = 10
 STOP_SECONDS = 10
 PR_SET_PDEATHSIG = 1
+# Ports that were returned by `free_port`.
+_given = set()
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -37,10 +41,22 @@ def prepare():
 
 
 def free_port():
-    """A loopback port that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A loopback port that nothing listens on now, that no connection is given by the kernel, and that was
+    not returned before."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
+        first, last = map(int, file.read().split())
+    while True:
+        port = random.choice([*range(10_000, first), *range(last + 1, 65_536)] or [0])
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                port = probe.getsockname()[1]
+                if port not in _given:
+                    _given.add(port)
+                    return port
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
 
 
 class Process:
@@ -51,6 +67,8 @@ class Process:
         self._log_path = f"{directory}/{name}.log"
         self._log = open(self._log_path, "wb")
         self._ended = False
+        # When it was started, on the monotonic clock.
+        self.began = time.monotonic()
         try:
             self._process = subprocess.Popen(
                 [str(word) for word in command],
@@ -87,6 +105,9 @@ class Process:
 
     def is_running(self):
         return self._process.poll() is None
+
+    def signal(self, number):
+        self._process.send_signal(number)
 
     def close_stdin(self):
         self._process.stdin.close()

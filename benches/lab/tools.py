@@ -10,9 +10,9 @@ GRACE_SECONDS = 30
 class Origin(Process):
     """The cheap origin; `stop` returns its counters as JSON."""
 
-    def __init__(self, directory, body=128, cpu=None):
+    def __init__(self, directory, body=128, cpu=None, more=()):
         self.port = free_port()
-        command = [build.binary("origin"), "--listen", f"127.0.0.1:{self.port}", "--body", body]
+        command = [build.binary("origin"), "--listen", f"127.0.0.1:{self.port}", "--body", body, *more]
         super().__init__("origin", command, directory, cpu, self.port)
 
 

@@ -72,7 +72,7 @@ class Meter:
         return (
             time.monotonic(),
             procfs.machine_busy_seconds(),
-            procfs.cpu_seconds(self._subject),
+            procfs.exact_cpu_seconds(self._subject),
             procfs.cpu_seconds(self._load) + _children_cpu(),
         )
 

@@ -63,12 +63,19 @@ impl Head {
 pub struct Expected {
     length: usize,
     sum: u64,
+    /// Whether there is no head, as an echo has none.
+    bare: bool,
 }
 
 impl Expected {
     /// The origin's response with a body of `bytes`.
     pub fn body(bytes: usize) -> Self {
-        Self { length: bytes, sum: sum(&body(bytes)) }
+        Self { length: bytes, sum: sum(&body(bytes)), bare: false }
+    }
+
+    /// The same bytes without a head: what came back is what was sent.
+    pub fn echo(bytes: usize) -> Self {
+        Self { bare: true, ..Self::body(bytes) }
     }
 }
 
@@ -121,6 +128,10 @@ impl Reply {
     /// Takes the next bytes from the connection.
     pub fn take(&mut self, bytes: &[u8], expected: Expected) -> Result<Progress, Mismatch> {
         if let Some(body) = &mut self.body {
+            return body.take(bytes, expected);
+        }
+        if expected.bare {
+            let body = self.body.insert(Body { left: expected.length, sum: 0, close: false });
             return body.take(bytes, expected);
         }
         if self.head.is_empty() {
@@ -214,6 +225,15 @@ mod tests {
                 assert_eq!(read(text.as_bytes(), step), Err(mismatch), "{text:?} in steps of {step}");
             }
         }
+    }
+
+    #[test]
+    fn an_echo_is_whole_when_all_of_it_is_back() {
+        let mut reply = Reply::default();
+        assert_eq!(reply.take(b"ab", Expected::echo(4)), Ok(Progress::Partial));
+        assert_eq!(reply.take(b"cd", Expected::echo(4)), Ok(Progress::Whole { close: false }));
+        assert_eq!(Reply::default().take(b"abce", Expected::echo(4)), Err(Mismatch::Sum));
+        assert_eq!(Reply::default().take(b"abcde", Expected::echo(4)), Err(Mismatch::Surplus));
     }
 
     #[test]

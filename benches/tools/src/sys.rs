@@ -3,7 +3,7 @@
 
 use std::io;
 use std::mem;
-use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::time::Duration;
@@ -54,10 +54,28 @@ impl Epoll {
                 milliseconds,
             )
         };
-        match check(count) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
-            result => result.map(|count| count as usize),
-        }
+        found(i64::from(count))
+    }
+
+    /// The same without the rounding (epoll_pwait2(2), Linux 5.11), for what has to happen on time.
+    pub fn wait_exactly(&mut self, timeout: Duration) -> io::Result<usize> {
+        let timeout = libc::timespec {
+            tv_sec: timeout.as_secs().min(60) as libc::time_t,
+            tv_nsec: timeout.subsec_nanos().into(),
+        };
+        // SAFETY: `events` is as above, `timeout` lives through the call, and there is no signal mask.
+        let count = unsafe {
+            libc::syscall(
+                libc::SYS_epoll_pwait2,
+                self.fd.as_raw_fd(),
+                self.events.as_mut_ptr(),
+                EVENTS_AT_ONCE as i32,
+                &raw const timeout,
+                ptr::null::<libc::sigset_t>(),
+                0_usize,
+            )
+        };
+        found(count)
     }
 
     /// The token of event `index` of the last `wait`.
@@ -70,6 +88,29 @@ impl Epoll {
         // SAFETY: `event` lives through the call, and the kernel copies it.
         check(unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), operation, fd, &mut event) }).map(drop)
     }
+}
+
+/// Lets the kernel wake this thread when it asked to be woken, not up to 50 us later
+/// (PR_SET_TIMERSLACK, prctl(2)).
+pub fn wake_on_time() -> io::Result<()> {
+    // SAFETY: prctl takes numbers alone here.
+    check(unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1_u64) }).map(drop)
+}
+
+/// Listens on this port of every address of the loopback device, 127.0.0.1 to 127.255.255.254, and of
+/// no other device (SO_BINDTODEVICE, socket(7)), with the longest queue that there may be.
+pub fn listen_all_loopback(port: u16) -> io::Result<TcpListener> {
+    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC;
+    // SAFETY: no pointer is passed, and the descriptor returned is ours alone.
+    let fd = unsafe { owned(libc::socket(libc::AF_INET, kind, 0))? };
+    set_option(&fd, libc::SOL_SOCKET, libc::SO_BINDTODEVICE, b"lo\0")?;
+    set_option(&fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, &1_i32)?;
+    let (address, length) = socket_address(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port));
+    // SAFETY: `address` is a sockaddr_in of `length` bytes that lives through the call.
+    check(unsafe { libc::bind(fd.as_raw_fd(), ptr::from_ref(&address).cast(), length) })?;
+    // SAFETY: listen takes numbers alone; the kernel cuts the second to net.core.somaxconn.
+    check(unsafe { libc::listen(fd.as_raw_fd(), i32::MAX) })?;
+    Ok(TcpListener::from(fd))
 }
 
 /// Starts a non-blocking connect; it has ended once the socket is writable, and
@@ -169,6 +210,15 @@ impl StopSignals {
         let mut signal = 0;
         // SAFETY: both pointers are to live values; the only error is an invalid set.
         unsafe { libc::sigwait(&self.0, &mut signal) };
+    }
+}
+
+/// What a wait for events came to; a signal counts as none.
+fn found(count: i64) -> io::Result<usize> {
+    let count = if count < 0 { Err(io::Error::last_os_error()) } else { Ok(count as usize) };
+    match count {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+        result => result,
     }
 }
 

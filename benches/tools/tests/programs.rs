@@ -90,6 +90,48 @@ fn load_and_origin_count_the_same() {
 }
 
 #[test]
+fn an_open_loop_waits_for_no_answer_and_forgives_none() {
+    // Each answer takes 50 ms, and two clients can have 40 a second; 200 are due in the first second.
+    let origin = Server::start(ORIGIN, "--listen", &["--delay-ms", "50"]);
+    let words = ["--target", &origin.address, "--rate", "200", "--seconds", "1", "--clients"];
+    let slow = run(LOAD, &[&words[..], &["2", "--timeout-ms", "60000"]].concat());
+    // Those never sent are an error, and the last that were had waited for two seconds.
+    assert_eq!(number(&text(&slow), "never_sent"), 1);
+    assert!(number(&text(&slow), "max_us") > 1_800_000, "{}", text(&slow));
+    assert!(number(&text(&slow), "late_p99_us") > 1_700_000, "{}", text(&slow));
+
+    let settled = ["40", "--settle-ms", "500"];
+    let enough = run(LOAD, &[&words[..], &settled].concat());
+    assert!(enough.status.success(), "{}", text(&enough));
+    assert_eq!(number(&text(&enough), "requests"), 100);
+    assert!(number(&text(&enough), "p50_us") >= 50_000);
+}
+
+#[test]
+fn an_echo_comes_back_from_any_loopback_address() {
+    let origin = Server::start(ORIGIN, "--listen", &["--echo", "--all-loopback"]);
+    let elsewhere = origin.address.replace("127.0.0.1", "127.43.7.9");
+    let output = run(LOAD, &["--target", &elsewhere, "--clients", "3", "--requests", "90", "--echo", "64"]);
+    assert!(output.status.success(), "{}", text(&output));
+    assert_eq!(number(&text(&output), "requests"), 90);
+    let words = ["--target", &origin.address, "--requests", "20", "--echo", "1000000", "--clients", "2"];
+    let output = run(LOAD, &[&words[..], &["--reconnect"]].concat());
+    assert!(output.status.success(), "{}", text(&output));
+    assert_eq!(number(&text(&output), "connections_opened"), 20);
+}
+
+#[test]
+fn uploads_and_browsers_are_answered() {
+    let origin = Server::start(ORIGIN, "--listen", &[]);
+    let words = ["--target", &origin.address, "--clients", "2", "--requests", "10", "--browser"];
+    for more in [&["--upload", "0"][..], &["--upload", "3000000"]] {
+        let output = run(LOAD, &[&words[..], more].concat());
+        assert!(output.status.success(), "{}", text(&output));
+    }
+    assert_eq!(number(&origin.stop(), "requests"), 20);
+}
+
+#[test]
 fn large_bodies_delays_and_closes_pass_the_floor_whole() {
     // More than the sockets between a client and the origin take at once.
     let bytes = "20000000";

@@ -1,7 +1,7 @@
 //! The event loop over all clients.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 use std::io;
 use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
@@ -11,10 +11,13 @@ use bench_tools::http::Expected;
 use bench_tools::sys::{self, Epoll};
 
 use crate::client::{Client, Outcome};
+use crate::pace::Pace;
 use crate::tally::Tally;
 
 /// How often requests that take too long are looked for.
 const SWEEP: Duration = Duration::from_millis(250);
+/// An open loop gives up on a target that would need so many times the time.
+const PATIENCE: u32 = 3;
 /// A client whose request failed waits so long, so that a dead target is not hammered.
 const AFTER_ERROR: Duration = Duration::from_millis(10);
 
@@ -24,6 +27,10 @@ pub(crate) struct Plan {
     pub(crate) expected: Expected,
     pub(crate) clients: usize,
     pub(crate) requests: u64,
+    /// Requests a second, in an open loop.
+    pub(crate) rate: Option<f64>,
+    /// What is due earlier in an open loop is not counted.
+    pub(crate) settle: Duration,
     pub(crate) time: Duration,
     pub(crate) reconnect: bool,
     pub(crate) reset: bool,
@@ -42,6 +49,9 @@ pub(crate) struct Generator {
     active: usize,
     /// Requests begun.
     begun: u64,
+    /// When requests are due, in an open loop, and the clients that wait for one.
+    pace: Option<Pace>,
+    free: VecDeque<usize>,
     next_sweep: Instant,
     tally: Tally,
     buffer: Box<[u8]>,
@@ -55,6 +65,8 @@ impl Generator {
             asleep: BinaryHeap::new(),
             active: plan.clients,
             begun: 0,
+            pace: plan.rate.map(|rate| Pace::new(rate, plan.time)),
+            free: VecDeque::new(),
             next_sweep: Instant::now() + SWEEP,
             tally: Tally::new(),
             buffer: vec![0; 64 * 1024].into(),
@@ -65,12 +77,21 @@ impl Generator {
     /// Runs until the requests or the time are used up and none is under way.
     pub(crate) fn run(mut self) -> io::Result<Tally> {
         self.start();
+        if self.pace.is_some() {
+            sys::wake_on_time()?;
+        }
         while self.active > 0 {
-            for index in 0..self.epoll.wait(Some(self.until_next_deadline()))? {
+            let timeout = self.until_next_deadline();
+            let events = match self.pace {
+                Some(_) => self.epoll.wait_exactly(timeout)?,
+                None => self.epoll.wait(Some(timeout))?,
+            };
+            for index in 0..events {
                 let token = self.epoll.token(index);
                 self.progress(token);
             }
             self.wake();
+            self.keep_pace();
             self.sweep();
         }
         self.tally.end();
@@ -101,11 +122,15 @@ impl Generator {
         match outcome {
             Outcome::Pending => {}
             Outcome::Answered => {
-                self.tally.count_answer(client.began.elapsed());
+                if self.pace.is_none() || client.began >= self.tally.began() + self.plan.settle {
+                    self.tally.count_answer(client.began.elapsed());
+                }
                 if self.plan.reconnect {
                     client.hang_up();
                 }
-                if self.plan.think.is_zero() {
+                if self.pace.is_some() {
+                    self.free.push_back(token);
+                } else if self.plan.think.is_zero() {
                     self.begin(token);
                 } else {
                     self.asleep.push(Reverse((Instant::now() + self.plan.think, token)));
@@ -131,7 +156,13 @@ impl Generator {
             return;
         }
         self.begun += 1;
-        client.began = Instant::now();
+        self.send(token, Instant::now());
+    }
+
+    /// Sends a request whose latency is that since `began`.
+    fn send(&mut self, token: usize, began: Instant) {
+        let client = &mut self.clients[token];
+        client.began = began;
         let outcome = if client.is_connected() {
             client.send(&self.plan.request, &self.epoll, token)
         } else {
@@ -158,9 +189,35 @@ impl Generator {
 
     fn wake(&mut self) {
         while self.asleep.peek().is_some_and(|first| first.0.0 <= Instant::now()) {
-            if let Some(Reverse((_, token))) = self.asleep.pop() {
+            let Some(Reverse((_, token))) = self.asleep.pop() else { return };
+            if self.pace.is_some() {
+                self.free.push_back(token);
+            } else {
                 self.begin(token);
             }
+        }
+    }
+
+    /// Sends what is due in an open loop, as far as clients are free, and ends it after the last.
+    fn keep_pace(&mut self) {
+        let Some(pace) = &mut self.pace else { return };
+        let hopeless = self.tally.is_hopeless() || self.tally.elapsed() > self.plan.time * PATIENCE;
+        if hopeless || pace.next().is_none() {
+            if pace.next().is_some() {
+                self.tally.count_error("never_sent");
+                pace.stop();
+            }
+            self.active -= self.free.len();
+            self.free.clear();
+            return;
+        }
+        while let Some(&token) = self.free.front() {
+            let Some(due) = self.pace.as_mut().and_then(|pace| pace.take(self.tally.elapsed())) else {
+                return;
+            };
+            self.free.pop_front();
+            self.tally.count_delay(self.tally.elapsed().saturating_sub(due));
+            self.send(token, self.tally.began() + due);
         }
     }
 
@@ -180,6 +237,8 @@ impl Generator {
 
     fn until_next_deadline(&self) -> Duration {
         let wake = self.asleep.peek().map_or(self.next_sweep, |first| first.0.0);
-        wake.min(self.next_sweep).saturating_duration_since(Instant::now())
+        let due = self.pace.as_ref().filter(|_| !self.free.is_empty()).and_then(Pace::next);
+        let first = due.map_or(wake, |due| wake.min(self.tally.began() + due));
+        first.min(self.next_sweep).saturating_duration_since(Instant::now())
     }
 }

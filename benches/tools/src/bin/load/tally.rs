@@ -16,6 +16,8 @@ pub(crate) struct Tally {
     opened: u64,
     errors: BTreeMap<&'static str, u64>,
     latencies: Latencies,
+    /// How long after they were due requests were sent, in an open loop.
+    delays: Latencies,
 }
 
 impl Tally {
@@ -27,12 +29,17 @@ impl Tally {
             opened: 0,
             errors: BTreeMap::new(),
             latencies: Latencies::default(),
+            delays: Latencies::default(),
         }
     }
 
     pub(crate) fn count_answer(&mut self, latency: Duration) {
         self.answered += 1;
         self.latencies.record(latency);
+    }
+
+    pub(crate) fn count_delay(&mut self, delay: Duration) {
+        self.delays.record(delay);
     }
 
     pub(crate) fn count_connection(&mut self) {
@@ -46,6 +53,10 @@ impl Tally {
     /// Stops the clock.
     pub(crate) fn end(&mut self) {
         self.seconds = self.began.elapsed().as_secs_f64();
+    }
+
+    pub(crate) fn began(&self) -> Instant {
+        self.began
     }
 
     pub(crate) fn elapsed(&self) -> Duration {
@@ -66,7 +77,8 @@ impl Tally {
         format!(
             "{{\"requests\": {}, \"errors\": {}, \"error_kinds\": {{{}}}, \"aborted\": {}, \
              \"seconds\": {:.3}, \"requests_per_s\": {:.0}, \"p50_us\": {}, \"p90_us\": {}, \
-             \"p99_us\": {}, \"max_us\": {}, \"connections_opened\": {}}}",
+             \"p99_us\": {}, \"p999_us\": {}, \"max_us\": {}, \"late_p99_us\": {}, \
+             \"connections_opened\": {}}}",
             self.answered,
             self.errors(),
             kinds.join(", "),
@@ -76,7 +88,9 @@ impl Tally {
             self.latencies.percentile(50.0),
             self.latencies.percentile(90.0),
             self.latencies.percentile(99.0),
+            self.latencies.percentile(99.9),
             self.latencies.max(),
+            self.delays.percentile(99.0),
             self.opened,
         )
     }

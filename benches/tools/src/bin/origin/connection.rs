@@ -10,12 +10,19 @@ pub(crate) struct Answers {
     keep: Vec<u8>,
     last: Vec<u8>,
     close_every: u64,
+    echo: bool,
 }
 
 impl Answers {
     /// Responses with a body of `bytes`; each `close_every`-th of a connection is its last (0: none).
     pub(crate) fn new(bytes: usize, close_every: u64) -> Self {
-        Self { keep: response(bytes, ""), last: response(bytes, "Connection: close\r\n"), close_every }
+        let (keep, last) = (response(bytes, ""), response(bytes, "Connection: close\r\n"));
+        Self { keep, last, close_every, echo: false }
+    }
+
+    /// No responses: all that comes goes back, and each piece read counts as a request.
+    pub(crate) fn echo() -> Self {
+        Self { echo: true, ..Self::new(0, 0) }
     }
 }
 
@@ -64,13 +71,16 @@ impl Connection {
         !self.unsent.is_empty()
     }
 
-    /// Reads once and returns how many requests ended with these bytes.
-    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, End> {
+    /// Reads once and returns how many requests ended with these bytes; an echo has then been sent.
+    pub(crate) fn read(&mut self, buffer: &mut [u8], answers: &Answers) -> Result<usize, End> {
         let count = match self.stream.read(buffer) {
             Ok(0) => return Err(End::Closed),
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(0),
             result => result?,
         };
+        if answers.echo {
+            return self.send(&buffer[..count]).map(|()| 1);
+        }
         if self.received.is_empty() {
             return self.take(&buffer[..count]);
         }
@@ -81,7 +91,7 @@ impl Connection {
 
     /// Sends the responses to `count` requests, or as much as the socket takes.
     pub(crate) fn answer(&mut self, count: usize, answers: &Answers) -> Result<(), End> {
-        for _ in 0..count {
+        for _ in 0..if answers.echo { 0 } else { count } {
             if self.last_sent {
                 break;
             }

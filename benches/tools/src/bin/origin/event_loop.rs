@@ -128,22 +128,21 @@ impl EventLoop {
             slot.connection.flush()?;
             return self.watch(token, true);
         }
-        let count = slot.connection.read(&mut self.buffer)?;
+        let count = slot.connection.read(&mut self.buffer, &self.answers)?;
         if !self.times.silence.is_zero() {
             slot.heard = Some(Instant::now());
         }
         if self.times.delay.is_zero() {
-            return self.answer(token, count);
+            return self.answer(token, count, false);
         }
         let (at, serial) = (Instant::now() + self.times.delay, slot.serial);
         self.due.extend((0..count).map(|_| Reverse(Deadline { at, token, serial })));
         Ok(())
     }
 
-    fn answer(&mut self, token: usize, count: usize) -> Result<(), End> {
+    fn answer(&mut self, token: usize, count: usize, was_blocked: bool) -> Result<(), End> {
         let Some(slot) = self.slots[token].as_mut() else { return Ok(()) };
         self.counters.requests.fetch_add(count as u64, Relaxed);
-        let was_blocked = slot.connection.is_blocked();
         slot.connection.answer(count, &self.answers)?;
         self.watch(token, was_blocked)
     }
@@ -162,7 +161,9 @@ impl EventLoop {
     fn answer_due(&mut self) {
         while let Some(deadline) = pop_past(&mut self.due) {
             if self.is_current(&deadline) {
-                let outcome = self.answer(deadline.token, 1);
+                let blocked =
+                    self.slots[deadline.token].as_ref().is_some_and(|slot| slot.connection.is_blocked());
+                let outcome = self.answer(deadline.token, 1, blocked);
                 self.close_at_end(deadline.token, outcome);
             }
         }

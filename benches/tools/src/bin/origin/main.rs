@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bench_tools::args::{self, Args};
 use bench_tools::serve::{self, Loop};
+use bench_tools::sys;
 
 use connection::Answers;
 use event_loop::{Counters, EventLoop, Times};
@@ -29,6 +30,8 @@ usage: origin --listen 127.0.0.1:PORT [options]
   --delay-ms MS              wait so long before each answer (default 0)
   --keepalive-timeout SECS   close connections that were silent for so long (default 0: never)
   --close-every N            close a connection with its Nth response (default 0: never)
+  --echo                     no HTTP: send back what comes, at once, and count each read as a request
+  --all-loopback             listen on the port in all of 127.0.0.0/8, and nowhere else
   --threads N                epoll loops on the one listening socket (default 1)
   --life SECONDS             ends by itself after that long (default 3600)";
 
@@ -37,7 +40,10 @@ fn main() -> ExitCode {
         let listen = args.loopback("--listen")?;
         let threads = args.count("--threads", 1)?;
         let life = Duration::from_secs(args.value("--life", 3600)?);
-        let answers = Arc::new(Answers::new(args.value("--body", 128)?, args.value("--close-every", 0)?));
+        let answers = Answers::new(args.value("--body", 128)?, args.value("--close-every", 0)?);
+        let answers = if args.flag("--echo") { Answers::echo() } else { answers };
+        let answers = Arc::new(answers);
+        let everywhere = args.flag("--all-loopback");
         let times = Times {
             delay: Duration::from_millis(args.value("--delay-ms", 0)?),
             silence: Duration::from_secs(args.value("--keepalive-timeout", 0)?),
@@ -45,7 +51,8 @@ fn main() -> ExitCode {
         args.finish()?;
 
         let counters = Arc::new(Counters::default());
-        let listener = TcpListener::bind(listen)?;
+        let listener =
+            if everywhere { sys::listen_all_loopback(listen.port())? } else { TcpListener::bind(listen)? };
         listener.set_nonblocking(true)?;
         let mut loops: Vec<Loop> = Vec::new();
         for _ in 0..threads {

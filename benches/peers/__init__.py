@@ -1,0 +1,1 @@
+"""millpond beside its peers, scenario by scenario."""
