@@ -19,6 +19,8 @@ COLUMNS = {
     "pingora": "Pingora",
     "caddy": "Caddy",
 }
+# Stands behind a figure that the load limited.
+LIMITED = "†"
 _WORDS = {True: "reached", False: "NOT reached", None: "not judged"}
 
 
@@ -49,7 +51,8 @@ class Result:
     def notes(self):
         """What is to be said of the run, for people."""
         limited = any(row.limited for row in self.rows())
-        lines = ["* waited for the clients, whose CPU was the limit: it could do more"] if limited else []
+        told = f"{LIMITED} waited for the clients, whose CPU was the limit: it could do more"
+        lines = [told] if limited else []
         lines += [f"{name} is not installed" for name in self.missing()]
         lines += [f"to install what is missing: {line}" for line in self.remaining if self.missing()]
         lines += [f"left out, as it is unlike the others: {why}" for why in self.unlike.values()]
@@ -141,7 +144,7 @@ def _grid(result):
     cells = []
     for row in result.rows():
         figures = {
-            COLUMNS[name]: number(row.case, figure) + ("*" if name in row.limited else "")
+            COLUMNS[name]: number(row.case, figure) + (LIMITED if name in row.limited else "")
             for name, figure in row.figures.items()
         }
         held = [verdict for _, _, verdict in row.verdicts]

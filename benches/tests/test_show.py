@@ -57,6 +57,13 @@ class Table(unittest.TestCase):
         self.assertIn("- 64 clients & more: CPU a request: 0.96, to be ≤ 0.9 of nginx.", lines)
         self.assertFalse([line for line in lines if line.startswith("- round trips")])
 
+    def test_what_the_load_limited_is_marked(self):
+        limited = result()
+        self.assertNotIn(show.LIMITED, show.text(limited))
+        limited.outcomes[0].rows[1].limited = frozenset({"millpond"})
+        self.assertIn(f"20,000{show.LIMITED} ", show.markdown(limited))
+        self.assertIn(f"{show.LIMITED} waited for the clients", show.text(limited))
+
     def test_json_has_every_turn(self):
         whole = json.loads(show.as_json(result()))
         self.assertEqual(whole["rows"][0]["turns"]["nginx"], [10.0, 10.0])

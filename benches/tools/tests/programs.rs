@@ -150,6 +150,16 @@ fn large_bodies_delays_and_closes_pass_the_floor_whole() {
 }
 
 #[test]
+fn only_the_first_answer_of_a_connection_may_be_late() {
+    let origin = Server::start(ORIGIN, "--listen", &["--delay-first-ms", "300"]);
+    let words = ["--target", &origin.address, "--clients", "4", "--requests", "400"];
+    let output = run(LOAD, &words);
+    assert!(output.status.success(), "{}", text(&output));
+    assert!(number(&text(&output), "max_us") >= 300_000, "{}", text(&output));
+    assert!(number(&text(&output), "p90_us") < 300_000, "{}", text(&output));
+}
+
+#[test]
 fn load_fails_on_a_wrong_answer_and_on_none() {
     let origin = Server::start(ORIGIN, "--listen", &["--body", "127"]);
     let output = run(LOAD, &["--target", &origin.address, "--requests", "5"]);

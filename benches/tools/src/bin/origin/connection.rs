@@ -66,6 +66,11 @@ impl Connection {
         }
     }
 
+    /// Whether no response was sent yet.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        self.answered == 0
+    }
+
     /// Whether it waits for room to write instead of for bytes to read.
     pub(crate) fn is_blocked(&self) -> bool {
         !self.unsent.is_empty()

@@ -17,6 +17,8 @@ use crate::connection::{Answers, Connection, End};
 pub(crate) struct Times {
     /// Before each answer.
     pub(crate) delay: Duration,
+    /// Before the first answer of a connection, if that is longer.
+    pub(crate) first: Duration,
     /// Before a silent connection is closed; zero: never.
     pub(crate) silence: Duration,
 }
@@ -132,10 +134,13 @@ impl EventLoop {
         if !self.times.silence.is_zero() {
             slot.heard = Some(Instant::now());
         }
-        if self.times.delay.is_zero() {
+        let first = if slot.connection.is_unanswered() { self.times.first } else { Duration::ZERO };
+        let delay = first.max(self.times.delay);
+        let serial = slot.serial;
+        if delay.is_zero() {
             return self.answer(token, count, false);
         }
-        let (at, serial) = (Instant::now() + self.times.delay, slot.serial);
+        let at = Instant::now() + delay;
         self.due.extend((0..count).map(|_| Reverse(Deadline { at, token, serial })));
         Ok(())
     }

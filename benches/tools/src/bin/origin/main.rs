@@ -28,6 +28,7 @@ usage: origin --listen 127.0.0.1:PORT [options]
   --listen ADDR              loopback only
   --body BYTES               length of the response body (default 128)
   --delay-ms MS              wait so long before each answer (default 0)
+  --delay-first-ms MS        the same before the first answer of each connection (default 0)
   --keepalive-timeout SECS   close connections that were silent for so long (default 0: never)
   --close-every N            close a connection with its Nth response (default 0: never)
   --echo                     no HTTP: send back what comes, at once, and count each read as a request
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         let everywhere = args.flag("--all-loopback");
         let times = Times {
             delay: Duration::from_millis(args.value("--delay-ms", 0)?),
+            first: Duration::from_millis(args.value("--delay-first-ms", 0)?),
             silence: Duration::from_secs(args.value("--keepalive-timeout", 0)?),
         };
         args.finish()?;
