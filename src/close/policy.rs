@@ -124,6 +124,14 @@ impl FirstFin {
 }
 
 impl Stage {
+    /// Where both FINs have come, and `first` was the first.
+    pub fn closed(first: FirstFin) -> Self {
+        match first {
+            FirstFin::Ours => Self::TimeWait,
+            FirstFin::Endpoints => Self::EndpointFirst,
+        }
+    }
+
     /// By the present state. `first`: whose FIN came first, if we have closed our half before; without
     /// it, CLOSED cannot be told from a reset.
     pub fn of(state: TcpState, first: Option<FirstFin>) -> Self {

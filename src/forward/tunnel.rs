@@ -54,6 +54,7 @@ pub struct TunnelEnd {
     /// Bytes carried from the endpoint to the client.
     pub to_client: u64,
     client_closed: bool,
+    endpoint_closed: bool,
     /// Whose FIN came first on the endpoint's side, if the client's was passed on to it.
     first_fin: Option<FirstFin>,
 }
@@ -61,7 +62,8 @@ pub struct TunnelEnd {
 impl TunnelEnd {
     /// What the close policy needs to know of the client's side.
     pub fn client_state(&self) -> ClientState {
-        ClientState { peer_closed: self.client_closed, cut: self.reset, ..ClientState::OPEN }
+        let closed = self.client_closed;
+        ClientState { peer_closed: closed, read_to_end: closed, cut: self.reset, ..ClientState::OPEN }
     }
 
     /// What it needs to know of the endpoint's side.
@@ -72,6 +74,7 @@ impl TunnelEnd {
             reset: self.reset,
             // After a reset by the endpoint, nothing is left of either FIN.
             first_fin: self.first_fin.filter(|_| self.reason != CloseReason::Reset),
+            peer_closed: self.endpoint_closed,
         }
     }
 }
@@ -84,7 +87,9 @@ struct Flow {
     ended: bool,
     finished: bool,
     bytes: u64,
-    /// Whose FIN came first on the target's side, once the source's was passed on.
+    /// Whether it finds out whose FIN came first on the target's side, once the source's was passed on: two
+    /// system calls.
+    tells_first_fin: bool,
     first_fin: Option<FirstFin>,
 }
 
@@ -99,7 +104,7 @@ impl<C: Socket, U: Socket> Tunnel<'_, C, U> {
     /// Carries bytes until both sides have sent FIN, one fails, or a deadline passes. The arguments
     /// are what was read of each side already.
     pub async fn run(mut self, from_client: Lent, from_endpoint: Lent) -> TunnelEnd {
-        let mut up = Flow::starting_with(from_client, self.pipes);
+        let mut up = Flow { tells_first_fin: true, ..Flow::starting_with(from_client, self.pipes) };
         let mut down = Flow::starting_with(from_endpoint, self.pipes);
         let now = Instant::now();
         let mut half_close = HalfClose::new(self.limits, now);
@@ -111,6 +116,7 @@ impl<C: Socket, U: Socket> Tunnel<'_, C, U> {
             to_endpoint: up.bytes,
             to_client: down.bytes,
             client_closed: up.ended,
+            endpoint_closed: down.ended,
             first_fin: up.first_fin,
         }
     }
@@ -123,10 +129,10 @@ impl<C: Socket, U: Socket> Tunnel<'_, C, U> {
         half_close: &mut HalfClose,
     ) -> Poll<(CloseReason, bool)> {
         let before = (up.progress(), down.progress());
-        if let Poll::Ready(Err(side)) = up.poll(cx, self.client, self.endpoint) {
+        if let Poll::Ready(Err(side)) = up.poll(cx, self.client, self.endpoint, down.finished) {
             return Poll::Ready(failed(side == Side::Source));
         }
-        if let Poll::Ready(Err(side)) = down.poll(cx, self.endpoint, self.client) {
+        if let Poll::Ready(Err(side)) = down.poll(cx, self.endpoint, self.client, up.finished) {
             return Poll::Ready(failed(side == Side::Target));
         }
         if up.finished && down.finished {
@@ -166,7 +172,15 @@ fn failed(client: bool) -> (CloseReason, bool) {
 
 impl Flow {
     fn starting_with(buffer: Lent, pipes: &Rc<Pipes>) -> Self {
-        Self { buffer, bypass: Bypass::new(pipes), ended: false, finished: false, bytes: 0, first_fin: None }
+        Self {
+            buffer,
+            bypass: Bypass::new(pipes),
+            ended: false,
+            finished: false,
+            bytes: 0,
+            tells_first_fin: false,
+            first_fin: None,
+        }
     }
 
     /// What changes when something moves: bytes written, bytes read where there were none, FIN.
@@ -179,20 +193,27 @@ impl Flow {
         !self.buffer.is_empty() || self.bypass.holds_bytes()
     }
 
-    /// Moves bytes on; ready when the source's FIN has been passed on. Holds a buffer or a pipe only
-    /// while it has bytes.
+    /// Moves bytes on; ready when the source's FIN has been passed on, or, if it is the `last` of the two
+    /// directions, when nothing but that is left: the close that follows at once sends it. Holds a buffer or
+    /// a pipe only while it has bytes.
     fn poll<S: Socket, T: Socket>(
         &mut self,
         cx: &mut Context<'_>,
         source: &mut S,
         target: &mut T,
+        last: bool,
     ) -> Poll<Result<(), Side>> {
         let turn_ends = self.bytes + TURN;
         while !self.finished {
             ready!(self.poll_flush(cx, target)).map_err(|_| Side::Target)?;
             if self.ended {
                 self.buffer.rest();
-                self.first_fin = ready!(poll_shutdown(target, cx)).map_err(|_| Side::Target)?;
+                self.first_fin = match last {
+                    true => Some(FirstFin::Endpoints),
+                    false => {
+                        ready!(poll_shutdown(target, cx, self.tells_first_fin)).map_err(|_| Side::Target)?
+                    }
+                };
                 self.finished = true;
             } else if self.bytes >= turn_ends {
                 return yield_turn(cx);
@@ -251,9 +272,13 @@ fn yield_turn<T>(cx: &mut Context<'_>) -> Poll<T> {
     Poll::Pending
 }
 
-/// Sends FIN; ready with whose came first, if the kernel tells.
-fn poll_shutdown<T: Socket>(target: &mut T, cx: &mut Context<'_>) -> Poll<io::Result<Option<FirstFin>>> {
-    let state = |target: &T| target.tcp().and_then(|tcp| tcp_state(tcp).ok());
+/// Sends FIN; ready with whose came first, if that is asked and the kernel tells.
+fn poll_shutdown<T: Socket>(
+    target: &mut T,
+    cx: &mut Context<'_>,
+    ask: bool,
+) -> Poll<io::Result<Option<FirstFin>>> {
+    let state = |target: &T| target.tcp().filter(|_| ask).and_then(|tcp| tcp_state(tcp).ok());
     let before = state(target);
     match ready!(Pin::new(&mut *target).poll_shutdown(cx)) {
         Ok(()) => {
@@ -322,7 +347,7 @@ mod tests {
         let (buffers, pipes) = (Rc::new(BufferPool::default()), Pipes::new(Arc::clone(&budget)));
         let mut flow = Flow::starting_with(buffers.lend(), &pipes);
         let sent: Vec<u8> = (0..4 << 20).map(|at| (at % 251) as u8).collect();
-        let carry = poll_fn(|cx| flow.poll(cx, &mut source, &mut target));
+        let carry = poll_fn(|cx| flow.poll(cx, &mut source, &mut target, false));
         let mut received = Vec::new();
         let (carried, written, read) = tokio::join!(
             carry,

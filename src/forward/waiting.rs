@@ -2,7 +2,7 @@
 //! is watched, so that neither its FIN nor its reset goes unnoticed.
 
 use super::blocked::{Blocked, Source};
-use super::socket::{Peek, Socket, look, poll_read};
+use super::socket::{look, poll_read};
 use crate::buffer::Lent;
 use crate::reason::CloseReason;
 use crate::sys::sock_diag::TcpState;
@@ -80,18 +80,12 @@ impl Waiting<'_> {
     /// Reads what the client sends, until its FIN or until there is no room.
     fn watch(&mut self, cx: &mut Context<'_>) -> Result<(), Gone> {
         while self.closed.is_none() && !self.input.is_full() {
-            match self.client.poll_peek(cx) {
+            match poll_read(self.client, cx, self.input) {
                 Poll::Pending => break,
-                Poll::Ready(Peek::Reset) => return Err(Gone::Reset),
-                Poll::Ready(Peek::Fin) if self.abort_on_fin && self.input.is_empty() => {
-                    return Err(Gone::Left);
-                }
-                Poll::Ready(Peek::Fin) => *self.closed = Some(Instant::now() + self.half_close),
-                Poll::Ready(Peek::Bytes) => match poll_read(self.client, cx, self.input) {
-                    Poll::Pending => break,
-                    Poll::Ready(Ok(_)) => {}
-                    Poll::Ready(Err(_)) => return Err(Gone::Reset),
-                },
+                Poll::Ready(Err(_)) => return Err(Gone::Reset),
+                Poll::Ready(Ok(0)) if self.abort_on_fin && self.input.is_empty() => return Err(Gone::Left),
+                Poll::Ready(Ok(0)) => *self.closed = Some(Instant::now() + self.half_close),
+                Poll::Ready(Ok(_)) => {}
             }
         }
         Ok(())

@@ -237,14 +237,23 @@ impl Life {
     /// What decides how it is closed. What the kernel does not tell counts as what costs a port and
     /// nothing else: an open connection with bytes outstanding.
     fn facts(&self, stream: &impl AsFd, ending: Ending, close: UpstreamClose) -> EndpointFacts {
+        let close = if ending.reset { UpstreamClose::Reset } else { close };
+        let (wanted, port_pressure) = (ending.wanted, self.slot.port.ports().level() >= Level::ReuseOnly);
+        // After both FINs nothing is left that the kernel could tell, as long as we do not send RST: three
+        // system calls saved for each TCP session.
+        let closed = ending.first_fin.filter(|_| ending.peer_closed && close != UpstreamClose::Reset);
+        if let Some(first) = closed {
+            let stage = Stage::closed(first);
+            return EndpointFacts { close, stage, outstanding: 0, unread: 0, wanted, port_pressure };
+        }
         let state = tcp_state(stream).unwrap_or(TcpState::Established);
         EndpointFacts {
-            close: if ending.reset { UpstreamClose::Reset } else { close },
+            close,
             stage: Stage::of(state, ending.first_fin),
             outstanding: sockopt::unacknowledged(stream).unwrap_or(usize::MAX),
             unread: sockopt::unread(stream).unwrap_or(0),
-            wanted: ending.wanted,
-            port_pressure: self.slot.port.ports().level() >= Level::ReuseOnly,
+            wanted,
+            port_pressure,
         }
     }
 }

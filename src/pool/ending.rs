@@ -14,6 +14,8 @@ pub struct Ending {
     pub reset: bool,
     /// Whose FIN came first, if ours was sent already.
     pub first_fin: Option<FirstFin>,
+    /// Whether the endpoint's FIN was read, and everything before it.
+    pub peer_closed: bool,
 }
 
 impl From<DiscardReason> for Ending {
@@ -22,6 +24,6 @@ impl From<DiscardReason> for Ending {
     /// those of an exchange that was given up, or there are none.
     fn from(reason: DiscardReason) -> Self {
         let wanted = reason == DiscardReason::NotReusable;
-        Self { reason, wanted, reset: false, first_fin: None }
+        Self { reason, wanted, reset: false, first_fin: None, peer_closed: false }
     }
 }

@@ -62,6 +62,17 @@ fn a_time_means_to_wait_for_acknowledgement() {
     }
 }
 
+/// So the kernel need not be asked.
+#[test]
+fn what_is_acknowledged_decides_nothing_without_a_reset() {
+    for facts in every_client() {
+        let plan = client(facts);
+        let other = client(ClientFacts { unacknowledged: 7 - facts.unacknowledged, ..facts });
+        let resets = facts.state.cut || facts.linger == Linger::Reset;
+        assert_eq!(plan != other, resets, "{facts:?}");
+    }
+}
+
 /// Bytes that nobody reads are answered with RST by the kernel: who may still send, or has sent what
 /// was not read, is drained.
 #[test]
@@ -185,5 +196,28 @@ fn whose_fin_was_first_shows_before_our_own_or_by_crossing_it() {
         let crossed = after == State::LastAck;
         let expected = if crossed { FirstFin::Endpoints } else { FirstFin::Ours };
         assert_eq!(FirstFin::of(State::Established, after), expected, "{after:?}");
+    }
+}
+
+/// So the kernel need not be asked, unless RST is wanted in any case.
+#[test]
+fn after_both_fins_nothing_else_decides() {
+    use TcpState as State;
+    for (state, first) in [
+        (State::TimeWait, FirstFin::Ours),
+        (State::Closed, FirstFin::Ours),
+        // Ours goes out with the close.
+        (State::CloseWait, FirstFin::Endpoints),
+        (State::LastAck, FirstFin::Endpoints),
+        (State::Closed, FirstFin::Endpoints),
+    ] {
+        let stage = Stage::closed(first);
+        assert_eq!(Stage::of(state, Some(first)), stage);
+        let alike = |facts: &EndpointFacts| facts.stage == stage && facts.unread == 0;
+        for facts in every_endpoint().into_iter().filter(alike) {
+            let plan = endpoint(EndpointFacts { outstanding: 0, ..facts });
+            assert_eq!(endpoint(facts), plan, "{facts:?}");
+            assert!(!plan.reset || facts.close == UpstreamClose::Reset, "{facts:?}");
+        }
     }
 }
