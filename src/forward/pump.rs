@@ -73,6 +73,16 @@ impl Outgoing {
         (self.body, self.skip) = (0, 0);
     }
 
+    /// The first `bytes` of the buffer, of which nothing is staged, are to be sent as they are.
+    pub fn send_as_is(&mut self, bytes: usize) {
+        self.body += bytes;
+    }
+
+    /// Bytes of the body went past the buffer, and are gone.
+    pub fn note_bypassed(&mut self) {
+        self.spilled = true;
+    }
+
     /// Sends everything staged; ready with the count of bytes sent by this call.
     pub fn poll_flush<W: AsyncWrite + Unpin>(
         &mut self,
@@ -182,6 +192,25 @@ impl Body {
             Coding::Done => false,
             Coding::Length(left) => left > bytes as u64,
             Coding::Chunked(_) | Coding::UntilClose | Coding::ToChunks => true,
+        }
+    }
+
+    /// How much is left of a body that may go as it comes, without being looked at.
+    pub fn plain_rest(&self) -> usize {
+        match self.coding {
+            Coding::Length(left) => usize::try_from(left).unwrap_or(usize::MAX),
+            _ => 0,
+        }
+    }
+
+    /// So many bytes of [`Self::plain_rest`] have come, past the buffer.
+    pub fn bypassed(&mut self, bytes: usize) {
+        if let Coding::Length(left) = &mut self.coding {
+            *left -= bytes as u64;
+            self.data += bytes as u64;
+            if *left == 0 {
+                self.coding = Coding::Done;
+            }
         }
     }
 

@@ -1,4 +1,4 @@
-//! Long flows without copies: from socket to socket through a pipe, by splice(2).
+//! Long flows and long bodies without copies: from socket to socket through a pipe, by splice(2).
 //!
 //! Measured over loopback in several runs on a busy machine, so that only the ratios mean much, in CPU
 //! time for each GiB, with one flow and with 32: a copying loop took 720
@@ -137,6 +137,11 @@ impl Bypass {
         Self { pipes: Rc::clone(pipes), pipe: None, streak: 0, step: FIRST_STEP, unsupported: false }
     }
 
+    /// For a flow that is known to be long.
+    pub fn for_long(pipes: &Rc<Pipes>) -> Self {
+        Self { streak: LONG, ..Self::new(pipes) }
+    }
+
     /// Takes note of bytes that came at once.
     pub fn saw(&mut self, bytes: usize) {
         self.streak = match bytes {
@@ -155,12 +160,12 @@ impl Bypass {
         self.pipe.is_some()
     }
 
-    /// Takes bytes from `source` into a pipe; 0 means that reading, in the ordinary way, has to tell why
+    /// Takes up to `most` bytes from `source` into a pipe; 0 means that reading, in the ordinary way, has to tell why
     /// there are none: only read(2) gets past urgent data.
     ///
     /// # Errors
     /// The socket's own.
-    pub fn fill(&mut self, source: &TcpStream) -> io::Result<usize> {
+    pub fn fill(&mut self, source: &TcpStream, most: usize) -> io::Result<usize> {
         let mut lent = match self.pipes.lend() {
             Ok(lent) => lent,
             Err(NoPipe::AllLent) => return Ok(0),
@@ -169,7 +174,7 @@ impl Bypass {
                 return Ok(0);
             }
         };
-        match lent.pipe().fill(source, self.step) {
+        match lent.pipe().fill(source, self.step.min(most)) {
             Ok(0) => Ok(0),
             Ok(bytes) => {
                 self.saw(bytes);

@@ -25,7 +25,7 @@ pub const UPGRADED_IDLE: Duration = Duration::from_secs(3600);
 /// The bytes that one direction moves, at the least, before the worker's other sessions have their turn:
 /// well under a millisecond of work at what splice(2) costs. Between 1 and 4 MiB no difference in CPU time
 /// was beyond the noise.
-const TURN: u64 = 2 * 1024 * 1024;
+pub(super) const TURN: u64 = 2 * 1024 * 1024;
 
 /// A tunnel between a client and an endpoint.
 #[derive(Debug)]
@@ -250,7 +250,7 @@ impl Flow {
         {
             self.buffer.rest();
             ready!(tcp.poll_read_ready(cx))?;
-            let bytes = self.bypass.fill(tcp)?;
+            let bytes = self.bypass.fill(tcp, usize::MAX)?;
             if bytes > 0 {
                 return Poll::Ready(Ok(bytes));
             }
@@ -265,7 +265,7 @@ impl Flow {
 }
 
 /// Pending, to be polled again once the runtime has looked at the other sockets.
-fn yield_turn<T>(cx: &mut Context<'_>) -> Poll<T> {
+pub(super) fn yield_turn<T>(cx: &mut Context<'_>) -> Poll<T> {
     // Unlike a mere wake-up, this waits for the next turn of the runtime's I/O driver.
     let yielded = pin!(tokio::task::yield_now()).poll(cx);
     debug_assert!(yielded.is_pending(), "it is ready only when polled again");

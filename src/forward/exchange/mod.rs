@@ -8,6 +8,7 @@
 mod deadline;
 mod request;
 mod response;
+mod shortcut;
 
 pub use deadline::Deadlines;
 pub use request::{RequestSide, WaitsFor};
@@ -15,11 +16,13 @@ pub use response::{ResponseEnd, ResponseSide};
 
 use super::failure::Failure;
 use super::socket::{Peek, Socket, poll_read};
+use super::splice::Pipes;
 use crate::buffer::Lent;
 use crate::timer::Timer;
 use deadline::Clock;
 use std::cell::Cell;
 use std::future::poll_fn;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -38,6 +41,8 @@ pub struct Exchange<'a, C, U> {
     pub response: &'a mut ResponseSide,
     /// The limits.
     pub deadlines: Deadlines,
+    /// Where long bodies find pipes.
+    pub pipes: &'a Rc<Pipes>,
     /// What wakes the task for them.
     pub timer: &'a Timer,
     /// Set when the proxy drains: the client's connection is not to go on then.
@@ -60,11 +65,13 @@ impl<C: Socket, U: Socket> Exchange<'_, C, U> {
 
     fn poll(&mut self, cx: &mut Context<'_>, clock: &mut Clock) -> Poll<Result<ResponseEnd, Failure>> {
         let before = self.progress();
-        if let Poll::Ready(Err(failure)) = self.request.poll(cx, self.client, self.input, self.endpoint) {
+        let request = self.request.poll(cx, self.client, self.input, self.endpoint, self.pipes);
+        if let Poll::Ready(Err(failure)) = request {
             return Poll::Ready(Err(failure));
         }
         let may_persist = self.request.is_sent() && !self.draining.get();
-        if let Poll::Ready(end) = self.response.poll(cx, self.endpoint, self.client, may_persist) {
+        if let Poll::Ready(end) = self.response.poll(cx, self.endpoint, self.client, self.pipes, may_persist)
+        {
             return Poll::Ready(end);
         }
         if self.request.is_sent() {

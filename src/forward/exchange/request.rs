@@ -1,11 +1,16 @@
 //! The request's way from the client to the endpoint.
 
+use super::shortcut::Shortcut;
 use crate::buffer::{Lent, LentHead, SMALL};
 use crate::forward::failure::Failure;
 use crate::forward::pump::{Body, Outgoing};
 use crate::forward::socket::{Socket, poll_read};
+use crate::forward::splice::Pipes;
+use crate::forward::tunnel::{TURN, yield_turn};
 use crate::http1::head::{RequestBody, RequestHead};
 use crate::reason::RejectReason;
+use std::io;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 /// Small bodies are kept with the head until the response comes, so that the request can be sent
@@ -17,6 +22,7 @@ const REPLAYED: usize = SMALL / 2;
 pub struct RequestSide {
     out: Outgoing,
     body: Body,
+    shortcut: Shortcut,
     state: State,
     /// Whom it waited for when it was last polled.
     waits_for: WaitsFor,
@@ -59,6 +65,7 @@ impl RequestSide {
         let mut side = Self {
             out: Outgoing::new(bytes),
             body: Body::request(head.body, limit),
+            shortcut: Shortcut::default(),
             state: State::Sending,
             waits_for: WaitsFor::Endpoint,
             idempotent: head.method.is_idempotent(),
@@ -81,7 +88,7 @@ impl RequestSide {
 
     /// Whether the client has sent all of it, and nothing of it is left in the client's buffer.
     pub fn is_read(&self) -> bool {
-        self.body.is_done() && !self.out.holds_buffer()
+        self.body.is_done() && !self.out.holds_buffer() && !self.shortcut.holds_bytes()
     }
 
     /// Whom it waits for.
@@ -115,35 +122,66 @@ impl RequestSide {
         client: &mut C,
         input: &mut Lent,
         endpoint: &mut U,
+        pipes: &Rc<Pipes>,
     ) -> Poll<Result<(), Failure>> {
+        let turn_ends = self.sent + TURN;
         while self.state == State::Sending {
             self.waits_for = WaitsFor::Endpoint;
-            if ready!(self.out.poll_flush(cx, endpoint, input, &mut self.sent)).is_err() {
+            if ready!(self.poll_flush(cx, input, endpoint)).is_err() {
                 self.state = State::Refused;
             } else if self.body.is_done() {
                 self.state = State::Sent;
+            } else if self.sent >= turn_ends {
+                return yield_turn(cx);
             } else {
                 self.body.stage(input, &mut self.out).map_err(Failure::BadRequestBody)?;
                 if self.out.is_empty() && !self.body.is_done() {
                     self.waits_for = WaitsFor::Client;
-                    ready!(self.poll_more(cx, client, input))?;
+                    ready!(self.poll_more(cx, client, input, endpoint, pipes))?;
                 }
             }
         }
         Poll::Ready(Ok(()))
     }
 
-    fn poll_more<C: Socket>(
+    /// Sends what was read.
+    fn poll_flush<U: Socket>(
+        &mut self,
+        cx: &mut Context<'_>,
+        input: &mut Lent,
+        endpoint: &mut U,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.out.poll_flush(cx, endpoint, input, &mut self.sent))?;
+            if !self.shortcut.holds_bytes() {
+                return Poll::Ready(Ok(()));
+            }
+            ready!(self.shortcut.poll_drain(cx, endpoint, input, &mut self.out, &mut self.sent))?;
+        }
+    }
+
+    fn poll_more<C: Socket, U: Socket>(
         &mut self,
         cx: &mut Context<'_>,
         client: &mut C,
         input: &mut Lent,
+        endpoint: &U,
+        pipes: &Rc<Pipes>,
     ) -> Poll<Result<(), Failure>> {
+        let way = (&*client, endpoint);
+        let taken = ready!(self.shortcut.poll_take(cx, pipes, &mut self.body, way, input));
+        let taken = taken.map_err(|_| Failure::ClientReset)?;
+        if taken > 0 {
+            self.received += taken as u64;
+            self.out.note_bypassed();
+            return Poll::Ready(Ok(()));
+        }
         match ready!(poll_read(client, cx, input)) {
             Ok(0) => Poll::Ready(Err(Failure::ClientAborted)),
             Err(_) => Poll::Ready(Err(Failure::ClientReset)),
             Ok(read) => {
                 self.received += read as u64;
+                self.shortcut.saw(read);
                 if input.is_full() && self.body.is_longer_than(input.len()) {
                     input.enlarge();
                 }

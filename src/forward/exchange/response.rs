@@ -1,12 +1,16 @@
 //! The response's way from the endpoint to the client.
 
 use super::request::WaitsFor;
+use super::shortcut::Shortcut;
 use crate::buffer::{Lent, LentHead};
 use crate::forward::failure::Failure;
 use crate::forward::pump::{Body, Outgoing};
 use crate::forward::socket::{Socket, poll_read};
+use crate::forward::splice::Pipes;
+use crate::forward::tunnel::{TURN, yield_turn};
 use crate::http1::head::{Delivery, HeadLimits, ResponseBody, ResponseContext, ResponseHead, ResponseParser};
 use crate::reason::RejectReason;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -25,6 +29,7 @@ pub struct ResponseSide {
     /// The final head, once it was read.
     head: Option<ResponseHead>,
     body: Body,
+    shortcut: Shortcut,
     interim: u32,
     interim_bytes: u64,
     waits_for: WaitsFor,
@@ -55,6 +60,7 @@ impl ResponseSide {
             out: Outgoing::new(out),
             head: None,
             body: Body::response(ResponseBody::None, Delivery::AsIs),
+            shortcut: Shortcut::default(),
             interim: 0,
             interim_bytes: 0,
             waits_for: WaitsFor::Endpoint,
@@ -121,21 +127,37 @@ impl ResponseSide {
         cx: &mut Context<'_>,
         endpoint: &mut U,
         client: &mut C,
+        pipes: &Rc<Pipes>,
         may_persist: bool,
     ) -> Poll<Result<ResponseEnd, Failure>> {
+        let turn_ends = self.sent + TURN;
         loop {
-            if self.out.is_empty() {
+            if self.out.is_empty() && !self.shortcut.holds_bytes() {
                 self.stage(may_persist)?;
             }
             self.waits_for = WaitsFor::Client;
             let flushed = self.out.poll_flush(cx, client, &mut self.input, &mut self.sent);
             ready!(flushed).map_err(|_| Failure::ClientReset)?;
+            if self.shortcut.holds_bytes() {
+                let (input, out) = (&mut self.input, &mut self.out);
+                let drained = self.shortcut.poll_drain(cx, client, input, out, &mut self.sent);
+                ready!(drained).map_err(|_| Failure::ClientReset)?;
+                continue;
+            }
             if let Some(head) = self.head.filter(|_| self.body.is_done()) {
                 let upgraded = head.status == 101;
                 return Poll::Ready(Ok(if upgraded { ResponseEnd::Upgraded } else { ResponseEnd::Complete }));
             }
+            if self.sent >= turn_ends {
+                return yield_turn(cx);
+            }
             self.waits_for = WaitsFor::Endpoint;
-            ready!(self.poll_more(cx, endpoint))?;
+            let way = (&*endpoint, &*client);
+            let taken = ready!(self.shortcut.poll_take(cx, pipes, &mut self.body, way, &mut self.input));
+            match taken.map_err(|_| Failure::ResponseCut)? {
+                0 => ready!(self.poll_more(cx, endpoint))?,
+                taken => self.received += taken as u64,
+            }
         }
     }
 
@@ -180,6 +202,7 @@ impl ResponseSide {
                     self.first_byte = Some(Instant::now());
                 }
                 self.received += read as u64;
+                self.shortcut.saw(read);
                 if self.head.is_some() && self.input.is_full() && self.body.is_longer_than(read) {
                     self.input.enlarge();
                 }

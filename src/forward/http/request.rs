@@ -128,6 +128,7 @@ impl HttpSession {
             request,
             response: &mut response,
             deadlines: self.inlet.deadlines(),
+            pipes: &self.worker.pipes,
             timer: &self.timer,
             draining: self.inlet.door().says_close(),
             client_closed: &mut self.client_closed,

@@ -10,6 +10,7 @@ pub(crate) fn tests() -> Vec<Trial> {
     crate::trials![
         ten_mebibytes_each_way_at_once,
         ten_mebibytes_in_chunks_each_way_at_once,
+        long_bodies_leave_their_connections_as_they_were,
         a_request_byte_by_byte,
         a_response_byte_by_byte,
         a_large_head_passes,
@@ -83,6 +84,33 @@ fn ten_mebibytes_in_chunks_each_way_at_once() {
     let mut request = b"POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
     request.extend_from_slice(&body);
     at_once(request, &duplex(response));
+}
+
+/// They go past the buffers, and not one byte of what is behind them does.
+fn long_bodies_leave_their_connections_as_they_were() {
+    let origin = Origin::start(|conn| {
+        for _ in 0..4 {
+            conn.request();
+            conn.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {LARGE}\r\n\r\n"));
+            conn.send(pattern(LARGE));
+        }
+        conn.hold();
+    });
+    let proxy = Proxy::http(origin.address());
+    let mut client = Client::connect(proxy.address());
+    let mut requests = format!("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: {LARGE}\r\n\r\n").into_bytes();
+    requests.extend(pattern(LARGE));
+    requests.extend(b"GET / HTTP/1.1\r\nHost: t\r\n\r\n");
+    for _ in 0..2 {
+        client.send(&requests);
+        for _ in 0..2 {
+            assert!(client.response().body == pattern(LARGE));
+        }
+    }
+    for (number, request) in origin.wait_for_requests(4).iter().enumerate() {
+        assert!(request.message.body == if number % 2 == 0 { pattern(LARGE) } else { Vec::new() });
+    }
+    assert_eq!(proxy.opened(), 1);
 }
 
 fn a_request_byte_by_byte() {
