@@ -7,6 +7,7 @@ use crate::config::load::{Loaded, adhoc, fingerprint, load, process_variable};
 use crate::config::model::{AdminListen, Protocol};
 use crate::observe::logging;
 use crate::supervisor::{Beginning, Predecessor, Program, Service, Supervisor};
+use crate::sys::huge_pages;
 use anyhow::Context;
 
 /// Runs until a signal or the admin server ends it.
@@ -28,6 +29,10 @@ pub(super) fn run(args: RunArgs) -> anyhow::Result<u8> {
     logging::init(&config.log)?;
     for warning in &warnings {
         tracing::warn!("{warning}");
+    }
+    // A kernel without them has nothing to refuse.
+    if let Err(error) = huge_pages::disable() {
+        tracing::debug!(%error, "transparent huge pages cannot be disabled");
     }
     let program = Program::of_this_process()
         .inspect_err(|error| tracing::warn!(%error, "it cannot be upgraded: which program is this?"));

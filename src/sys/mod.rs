@@ -2,6 +2,7 @@
 
 pub mod cpu;
 pub mod fd_passing;
+pub mod huge_pages;
 pub mod limits;
 pub mod local_ports;
 pub mod netstat;
