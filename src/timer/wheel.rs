@@ -3,6 +3,7 @@
 //! Moving a deadline to a later tick, which is what nearly every read and write does, only stores
 //! the new tick; the entry stays where it is linked and is moved on when the wheel passes there.
 
+use std::ops::{Index, IndexMut};
 use std::task::Waker;
 
 /// A count of [`super::RESOLUTION`]s.
@@ -13,11 +14,15 @@ pub type TimerId = u32;
 const SLOTS: usize = 4096;
 const NONE: u32 = u32::MAX;
 const NEVER: Tick = Tick::MAX;
+/// Stands for the deadline of an entry that has fired.
+const FIRED: Tick = NEVER - 1;
+/// Entries are allocated by so many.
+const CHUNK: usize = 256;
 
 /// Deadlines by tick.
 #[derive(Debug)]
 pub struct Wheel {
-    entries: Vec<Entry>,
+    entries: Entries,
     free: u32,
     slots: Vec<u32>,
     occupied: [u64; SLOTS / 64],
@@ -31,34 +36,43 @@ struct Entry {
     /// The tick at which the wheel passes the slot that it is linked in; `NEVER`: not linked.
     visit: Tick,
     due: Tick,
-    fired: bool,
     waker: Option<Waker>,
 }
+
+/// All entries. Each stays where it is: one vector would be moved as a whole when it grows, and leave holes in
+/// memory as large as itself.
+#[derive(Debug, Default)]
+struct Entries(Vec<Vec<Entry>>);
 
 impl Wheel {
     /// An empty wheel at tick 0.
     pub fn new() -> Self {
-        Self { entries: Vec::new(), free: NONE, slots: vec![NONE; SLOTS], occupied: [0; SLOTS / 64], now: 0 }
+        Self {
+            entries: Entries::default(),
+            free: NONE,
+            slots: vec![NONE; SLOTS],
+            occupied: [0; SLOTS / 64],
+            now: 0,
+        }
     }
 
     /// A new entry, not set.
     pub fn insert(&mut self) -> TimerId {
-        let entry = Entry { prev: NONE, next: NONE, visit: NEVER, due: NEVER, fired: false, waker: None };
+        let entry = Entry { prev: NONE, next: NONE, visit: NEVER, due: NEVER, waker: None };
         if self.free == NONE {
-            self.entries.push(entry);
-            return u32::try_from(self.entries.len() - 1).expect("fewer timers than descriptors");
+            return self.entries.push(entry);
         }
         let id = self.free;
-        self.free = self.entries[id as usize].next;
-        self.entries[id as usize] = entry;
+        self.free = self.entries[id].next;
+        self.entries[id] = entry;
         id
     }
 
     /// Sets the entry's deadline; a deadline not after the present fires at the next tick.
     pub fn set(&mut self, id: TimerId, due: Tick) {
-        let due = due.max(self.now + 1);
-        let entry = &mut self.entries[id as usize];
-        (entry.due, entry.fired) = (due, false);
+        let due = due.clamp(self.now + 1, FIRED - 1);
+        let entry = &mut self.entries[id];
+        entry.due = due;
         if due < entry.visit {
             self.unlink(id);
             self.link(id, due);
@@ -67,30 +81,30 @@ impl Wheel {
 
     /// Takes the entry's deadline away.
     pub fn clear(&mut self, id: TimerId) {
-        let entry = &mut self.entries[id as usize];
-        (entry.due, entry.fired) = (NEVER, false);
+        self.entries[id].due = NEVER;
     }
 
     /// Forgets the entry.
     pub fn remove(&mut self, id: TimerId) {
         self.unlink(id);
-        let entry = &mut self.entries[id as usize];
+        let entry = &mut self.entries[id];
         (entry.waker, entry.next) = (None, self.free);
         self.free = id;
     }
 
     /// Whether the entry has a deadline that has not passed.
     pub fn is_set(&self, id: TimerId) -> bool {
-        self.entries.get(id as usize).is_some_and(|entry| entry.due != NEVER)
+        self.entries.get(id).is_some_and(|entry| entry.due < FIRED)
     }
 
     /// Whether the entry has fired since it was set; if not, `waker` is kept for then.
     pub fn poll_fired(&mut self, id: TimerId, waker: &Waker) -> bool {
-        let entry = &mut self.entries[id as usize];
-        if !entry.fired && !entry.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+        let entry = &mut self.entries[id];
+        let has_fired = entry.due == FIRED;
+        if !has_fired && !entry.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
             entry.waker = Some(waker.clone());
         }
-        entry.fired
+        has_fired
     }
 
     /// The next tick at which something may be due.
@@ -134,13 +148,13 @@ impl Wheel {
         let mut id = std::mem::replace(&mut self.slots[slot], NONE);
         self.occupied[slot / 64] &= !(1 << (slot % 64));
         while id != NONE {
-            let entry = &mut self.entries[id as usize];
+            let entry = &mut self.entries[id];
             let next = entry.next;
             (entry.prev, entry.next, entry.visit) = (NONE, NONE, NEVER);
             if entry.due <= now {
-                (entry.due, entry.fired) = (NEVER, true);
+                entry.due = FIRED;
                 fired.extend(entry.waker.take());
-            } else if entry.due != NEVER {
+            } else if entry.due < FIRED {
                 let due = entry.due;
                 self.link(id, due);
             }
@@ -153,32 +167,65 @@ impl Wheel {
         let visit = due.min(self.now + SLOTS as Tick);
         let slot = visit as usize % SLOTS;
         let head = std::mem::replace(&mut self.slots[slot], id);
-        let entry = &mut self.entries[id as usize];
+        let entry = &mut self.entries[id];
         (entry.prev, entry.next, entry.visit) = (NONE, head, visit);
         if head != NONE {
-            self.entries[head as usize].prev = id;
+            self.entries[head].prev = id;
         }
         self.occupied[slot / 64] |= 1 << (slot % 64);
     }
 
     fn unlink(&mut self, id: TimerId) {
-        let Entry { prev, next, visit, .. } = self.entries[id as usize];
+        let Entry { prev, next, visit, .. } = self.entries[id];
         if visit == NEVER {
             return;
         }
         if next != NONE {
-            self.entries[next as usize].prev = prev;
+            self.entries[next].prev = prev;
         }
         let slot = visit as usize % SLOTS;
         if prev != NONE {
-            self.entries[prev as usize].next = next;
+            self.entries[prev].next = next;
         } else {
             self.slots[slot] = next;
             if next == NONE {
                 self.occupied[slot / 64] &= !(1 << (slot % 64));
             }
         }
-        self.entries[id as usize].visit = NEVER;
+        self.entries[id].visit = NEVER;
+    }
+}
+
+impl Entries {
+    fn push(&mut self, entry: Entry) -> TimerId {
+        if self.0.last().is_none_or(|chunk| chunk.len() == CHUNK) {
+            self.0.push(Vec::with_capacity(CHUNK));
+        }
+        let (chunks, chunk) = (self.0.len(), self.0.last_mut().expect("a chunk with room was just added"));
+        chunk.push(entry);
+        TimerId::try_from((chunks - 1) * CHUNK + chunk.len() - 1).expect("fewer timers than descriptors")
+    }
+
+    fn get(&self, id: TimerId) -> Option<&Entry> {
+        self.0.get(id as usize / CHUNK)?.get(id as usize % CHUNK)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.0.iter().flatten()
+    }
+}
+
+impl Index<TimerId> for Entries {
+    type Output = Entry;
+
+    fn index(&self, id: TimerId) -> &Entry {
+        &self.0[id as usize / CHUNK][id as usize % CHUNK]
+    }
+}
+
+impl IndexMut<TimerId> for Entries {
+    fn index_mut(&mut self, id: TimerId) -> &mut Entry {
+        &mut self.0[id as usize / CHUNK][id as usize % CHUNK]
     }
 }
 
