@@ -1,5 +1,6 @@
 //! One direction of a message: from a reader's buffer, through its body's framing, to a writer.
 
+use super::socket::Socket;
 use crate::buffer::{Buffer, LentHead};
 use crate::http1::body::{ChunkedFilter, ChunkedOutput, LAST_CHUNK, chunk_head};
 use crate::http1::head::{Delivery, RequestBody, ResponseBody};
@@ -7,7 +8,6 @@ use crate::reason::RejectReason;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use tokio::io::AsyncWrite;
 
 /// The longest body part that is copied behind its head: send(2) of one piece is cheaper than
 /// writev(2) of two, and copying so little costs next to nothing.
@@ -84,7 +84,7 @@ impl Outgoing {
     }
 
     /// Sends everything staged; ready with the count of bytes sent by this call.
-    pub fn poll_flush<W: AsyncWrite + Unpin>(
+    pub fn poll_flush<W: Socket>(
         &mut self,
         cx: &mut Context<'_>,
         writer: &mut W,
@@ -120,16 +120,11 @@ impl Outgoing {
     }
 }
 
-fn poll_write<W: AsyncWrite + Unpin>(
-    writer: &mut W,
-    cx: &mut Context<'_>,
-    parts: [&[u8]; 3],
-) -> Poll<io::Result<usize>> {
+fn poll_write<W: Socket>(writer: &mut W, cx: &mut Context<'_>, parts: [&[u8]; 3]) -> Poll<io::Result<usize>> {
     let mut slices = parts.iter().filter(|part| !part.is_empty());
-    let writer = Pin::new(writer);
     let written = match (slices.next(), slices.next()) {
-        (Some(only), None) => ready!(writer.poll_write(cx, only))?,
-        _ => ready!(writer.poll_write_vectored(cx, &parts.map(IoSlice::new)))?,
+        (Some(only), None) => ready!(writer.poll_send(cx, only))?,
+        _ => ready!(Pin::new(writer).poll_write_vectored(cx, &parts.map(IoSlice::new)))?,
     };
     match written {
         0 => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),

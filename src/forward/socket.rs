@@ -2,16 +2,30 @@
 
 use super::blocked::Look;
 use crate::buffer::Lent;
+use crate::sys::stream::{recv, send};
 use crate::sys::tcp_info::{TcpInfo, tcp_state};
 use std::io;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 /// A byte stream that can be watched without being read.
 pub trait Socket: AsyncRead + AsyncWrite + Unpin {
     /// What would be read next; pending while there is nothing.
     fn poll_peek(&mut self, cx: &mut Context<'_>) -> Poll<Peek>;
+
+    /// Reads into `space`, which is not empty; 0 is the peer's FIN.
+    fn poll_recv(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut into = ReadBuf::new(space);
+        ready!(Pin::new(self).poll_read(cx, &mut into))?;
+        Poll::Ready(Ok(into.filled().len()))
+    }
+
+    /// Writes the front of `bytes`, as much as there is room for.
+    fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(self).poll_write(cx, bytes)
+    }
 
     /// The kernel's socket, if its bytes are the stream's bytes.
     fn tcp(&self) -> Option<&TcpStream> {
@@ -40,8 +54,48 @@ impl Socket for TcpStream {
         })
     }
 
+    fn poll_recv(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        loop {
+            // First, for it counts what a task does before others have their turn.
+            ready!(self.poll_read_ready(cx))?;
+            if let Some(read) = attempt(self, Interest::READABLE, space.len(), || recv(&*self, space))? {
+                return Poll::Ready(Ok(read));
+            }
+        }
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        loop {
+            if let Some(sent) = attempt(self, Interest::WRITABLE, bytes.len(), || send(&*self, bytes))? {
+                return Poll::Ready(Ok(sent));
+            }
+            ready!(self.poll_write_ready(cx))?;
+        }
+    }
+
     fn tcp(&self) -> Option<&TcpStream> {
         Some(self)
+    }
+}
+
+/// Moves up to `wanted` bytes by a system call, if the runtime takes the socket for ready; `None`: it is not.
+/// Fewer bytes say that it has just been emptied or filled, and the runtime is told so, as its own reads and
+/// writes do: the call that would find that out again is saved.
+fn attempt(
+    socket: &TcpStream,
+    interest: Interest,
+    wanted: usize,
+    transfer: impl FnOnce() -> io::Result<usize>,
+) -> io::Result<Option<usize>> {
+    let mut moved = None;
+    let attempted = socket.try_io(interest, || {
+        let count = transfer()?;
+        moved = Some(count);
+        if 0 < count && count < wanted { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+    });
+    match attempted {
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+        _ => Ok(moved),
     }
 }
 
@@ -56,22 +110,20 @@ pub fn look<S: Socket>(source: &S, target: Option<&impl Socket>) -> Look {
 
 /// Reads into `buffer`; 0 is the peer's FIN. While there is nothing to read, an empty buffer gives
 /// its memory back.
-pub fn poll_read<S: AsyncRead + Unpin>(
+pub fn poll_read<S: Socket>(
     socket: &mut S,
     cx: &mut Context<'_>,
     buffer: &mut Lent,
 ) -> Poll<io::Result<usize>> {
     let space = buffer.space();
     debug_assert!(!space.is_empty(), "a read into nothing looks like FIN");
-    let mut into = ReadBuf::new(space);
-    match std::pin::Pin::new(socket).poll_read(cx, &mut into) {
+    match socket.poll_recv(cx, space) {
         Poll::Pending => {
             buffer.rest();
             Poll::Pending
         }
         Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-        Poll::Ready(Ok(())) => {
-            let read = into.filled().len();
+        Poll::Ready(Ok(read)) => {
             buffer.advance(read);
             Poll::Ready(Ok(read))
         }

@@ -12,5 +12,6 @@ pub mod service_manager;
 pub mod sock_diag;
 pub mod sockopt;
 pub mod splice;
+pub mod stream;
 pub mod sysctl;
 pub mod tcp_info;

@@ -78,7 +78,10 @@ impl Timers {
     }
 
     fn floor(&self, at: Instant) -> Tick {
-        (at.saturating_duration_since(self.base).as_nanos() / RESOLUTION.as_nanos()) as Tick
+        // In whole milliseconds, which 64 bits hold: dividing 128 bits is a function call.
+        const MS: u64 = RESOLUTION.as_millis() as u64;
+        let since = at.saturating_duration_since(self.base);
+        (since.as_secs() * 1000 + u64::from(since.subsec_millis())) / MS
     }
 
     fn set(&self, id: TimerId, at: Instant) {
