@@ -4,7 +4,11 @@
 //! never a crash. The reserve keeps room for what is not counted here: listening sockets, epoll
 //! instances, logs, the admin server, and the client that is accepted only to be refused.
 
+mod scarcity;
+
+use scarcity::Scarcity;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::task::Waker;
 
 /// Counts the sockets of clients and of upstream connections, and the pipes, against a limit.
 #[derive(Debug)]
@@ -15,6 +19,7 @@ pub struct Budget {
     clients: AtomicUsize,
     /// Descriptors of pipes, two each.
     pipes: AtomicUsize,
+    scarcity: Scarcity,
 }
 
 impl Budget {
@@ -30,6 +35,7 @@ impl Budget {
             used: AtomicUsize::new(0),
             clients: AtomicUsize::new(0),
             pipes: AtomicUsize::new(0),
+            scarcity: Scarcity::default(),
         }
     }
 
@@ -77,11 +83,12 @@ impl Budget {
     pub fn release_client(&self) {
         self.clients.fetch_sub(1, Relaxed);
         self.used.fetch_sub(1, Relaxed);
+        self.scarcity.given_back();
     }
 
     /// Whether an upstream connection could be opened now.
     pub fn has_room(&self) -> bool {
-        self.used() < self.limit()
+        self.used() < self.left_by_pipes()
     }
 
     /// Takes one descriptor for an upstream connection. `false`: there is none.
@@ -96,6 +103,7 @@ impl Budget {
     /// Gives an upstream connection's descriptor back.
     pub fn release_upstream(&self) {
         self.used.fetch_sub(1, Relaxed);
+        self.scarcity.given_back();
     }
 
     /// Takes the two descriptors of a pipe. `false`: more than half of all are in use. A pipe only saves
@@ -111,6 +119,28 @@ impl Budget {
     /// Gives the descriptors of a pipe back.
     pub fn release_pipe(&self) {
         self.pipes.fetch_sub(2, Relaxed);
+        self.scarcity.given_back();
+    }
+
+    /// A running request wants a descriptor, and there is none: what is idle is to give way. `waker` is woken when
+    /// one is given back, by whomever.
+    pub fn want(&self, waker: Waker) {
+        self.scarcity.want(waker);
+    }
+
+    /// Whether somebody wants one.
+    pub fn is_short(&self) -> bool {
+        self.scarcity.is_there()
+    }
+
+    /// From now on this worker is woken when one is wanted.
+    pub fn call_to_shed(&self, worker: usize, waker: &Waker) {
+        self.scarcity.call(worker, waker);
+    }
+
+    /// Whether the caller is to close something idle, for one of those who want a descriptor.
+    pub fn claim_shed(&self) -> bool {
+        self.scarcity.claim()
     }
 
     /// Descriptors of pipes open now, those that wait to be used included.

@@ -37,6 +37,9 @@ pub enum Command {
     Leave(Duration),
     /// Say that you live.
     Ping(mpsc::Sender<()>),
+    /// Do this, so that a test can see what becomes of it. No release has this.
+    #[cfg(debug_assertions)]
+    Fault(Fault),
     /// Take in these idle connections, each to its endpoint.
     Adopt(Vec<(Arc<EndpointState>, Detached)>),
     /// Give away what has been idle for at least this long.
@@ -65,6 +68,17 @@ pub enum Command {
         /// The answer, a page after the other; an empty one is the end.
         answer: mpsc::Sender<Vec<Held>>,
     },
+}
+
+/// What a test has a worker do between two turns of its sessions: wait, or panic.
+#[cfg(debug_assertions)]
+pub struct Fault(pub Box<dyn FnOnce() + Send>);
+
+#[cfg(debug_assertions)]
+impl std::fmt::Debug for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Fault")
+    }
 }
 
 /// What a worker holds: as many of these as it has descriptors for connections, at the most.

@@ -17,6 +17,10 @@
 //! from are all workers' together: their ledger ([`source::ports`]) is locked at a dial and at a close, never
 //! for a request on a connection that is there.
 //!
+//! A session that panics is lost, and no other; where a task panics without which its worker is of no use
+//! ([`worker::vital`]), the worker ends, gives back what it had, and the supervisor starts another in its place on
+//! the listening sockets that it keeps.
+//!
 //! What runs is one [`registry::Running`], which a reload replaces as a whole: listeners, upstreams and
 //! the configuration that they come from. Its parts that are kept are in both, and what a reload removes stays in
 //! it until it is over. A worker is given it as a [`command`]; sessions go on with what they began with and take

@@ -68,6 +68,8 @@ labels! {
         Refused = "refused",
         /// The reaper closed it: its client's or its endpoint's socket was stuck in CLOSE_WAIT.
         Reaped = "reaped",
+        /// A fault of ours: what served it panicked.
+        Panicked = "panicked",
     }
 }
 
@@ -161,6 +163,8 @@ labels! {
         Tunnel = "tunnel",
         /// The proxy was draining.
         Drain = "drain",
+        /// It was idle, and another connection needed its descriptor.
+        Descriptors = "descriptors",
         /// The reaper closed it: it was stuck in CLOSE_WAIT.
         Reaped = "reaped",
     }

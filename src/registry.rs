@@ -20,6 +20,7 @@ use crate::metrics::budgets::Budgets;
 use crate::metrics::census::Census;
 use crate::metrics::close_wait::CloseWait;
 use crate::metrics::counters::{Counter, Gauge, ListenerCounters};
+use crate::metrics::restarts::Restarts;
 use crate::metrics::tcp_states::StateCounts;
 use crate::session::ClientTable;
 use crate::upstream::health::Health;
@@ -41,6 +42,8 @@ pub struct Registry {
     pub budgets: Budgets,
     /// Sockets whose peer has closed and that we have not.
     pub close_wait: CloseWait,
+    /// Workers that have panicked.
+    pub restarts: Restarts,
     /// What became of the configuration file since.
     pub reloads: ReloadLog,
     /// The process before this one, and the one after it.
@@ -154,6 +157,7 @@ impl Registry {
             census: Census::default(),
             budgets: Budgets::default(),
             close_wait: CloseWait::default(),
+            restarts: Restarts::default(),
             reloads: ReloadLog::default(),
             succession: Succession::default(),
             discovery: Reports::default(),

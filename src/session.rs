@@ -84,6 +84,9 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.ends(CloseReason::Panicked);
+        }
         self.0.leave();
     }
 }

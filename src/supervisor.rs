@@ -4,6 +4,9 @@
 mod activation;
 mod build;
 mod discovery;
+#[cfg(debug_assertions)]
+mod fault;
+mod mender;
 mod reload;
 mod service;
 mod sockets;
@@ -14,6 +17,7 @@ mod upgrade;
 mod watch;
 
 pub use activation::ActivationError;
+pub use mender::{RELAPSE_TIME, RELAPSES};
 pub use reload::Reloader;
 pub use service::Service;
 pub use takeover::{Predecessor, TakeoverError};
@@ -31,13 +35,14 @@ use crate::sys::limits;
 use crate::worker;
 use build::{Upstreams, Workers};
 use discovery::Discovery;
+use mender::Mender;
 use reload::AllHeld;
 use sockets::Held;
 use sources::SourceMaker;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
@@ -80,6 +85,9 @@ struct Tokens {
     admin: CancellationToken,
     /// The sockets that clients come to; none once a drain begins.
     held: AllHeld,
+    /// Who replaces workers that have panicked, and whether they have too often.
+    mender: Mender,
+    has_failed: Arc<AtomicBool>,
     /// Who wants to hear of all this.
     service: Service,
 }
@@ -132,6 +140,8 @@ impl From<Vec<BindError>> for StartError {
 pub struct DrainReport {
     /// Sessions that were cut because `runtime.shutdown_timeout` passed, or by [`Supervisor::stop`].
     pub cut: usize,
+    /// It was begun because workers panicked [again and again](RELAPSES).
+    pub has_failed: bool,
 }
 
 impl Supervisor {
@@ -222,6 +232,7 @@ impl Supervisor {
         open(&team, &tokens, &registry.running(), count > 0).map_err(io_stopped)?;
         let reloader = Reloader::new(Arc::clone(&registry), tokens.clone(), file, team, sources, discovery);
         let reloader = Arc::new(reloader);
+        tokens.mender.is(&reloader);
         let census = Census::start(Arc::clone(&registry), crew.clone()).map_err(io_stopped)?;
         let watch = reloader.file().map(|file| Watch::start(file, &registry, &reloader));
         let watch = watch.transpose().map_err(io_stopped)?;
@@ -268,7 +279,7 @@ impl Supervisor {
     /// Waits until everything has ended. Only the first of several callers waits.
     pub fn wait(&self) -> DrainReport {
         let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(threads) = threads else { return DrainReport { cut: 0 } };
+        let Some(threads) = threads else { return self.report(0) };
         let mut cut = 0;
         // A reload may add to them until the last has ended.
         while let Some(worker) = threads.next_worker() {
@@ -288,7 +299,11 @@ impl Supervisor {
         }
         // The control thread has no result; if it panicked, there is nothing left to wait for.
         let _ = threads.control.join();
-        DrainReport { cut }
+        self.report(cut)
+    }
+
+    fn report(&self, cut: usize) -> DrainReport {
+        DrainReport { cut, has_failed: self.tokens.has_failed.load(Relaxed) }
     }
 }
 
@@ -308,6 +323,8 @@ impl Tokens {
             admin: over.child_token(),
             over,
             held: Arc::new(Mutex::new(held)),
+            mender: Mender::default(),
+            has_failed: Arc::default(),
             service,
         }
     }
@@ -393,8 +410,8 @@ fn start_workers(
     threads: &team::Threads,
 ) -> io::Result<(Team, Crew)> {
     let running = registry.running();
-    let (drain, stop) = (tokens.drain.clone(), tokens.stop.clone());
-    let start = team::Start { registry: Arc::clone(registry), access_log, drain, stop };
+    let (drain, stop, mender) = (tokens.drain.clone(), tokens.stop.clone(), tokens.mender.clone());
+    let start = team::Start { registry: Arc::clone(registry), access_log, drain, stop, mender };
     let crew = Crew::default();
     let mut team = Team::new(start, crew.clone(), Arc::clone(threads));
     let recruits = team.recruit(running.config.runtime.workers)?;

@@ -2,7 +2,9 @@
 //! nothing that it would have to lock while it forwards.
 
 mod commands;
+mod shed;
 mod stage;
+pub mod vital;
 
 use crate::buffer::BufferPool;
 use crate::command;
@@ -13,6 +15,7 @@ use crate::session::{HeldUp, SessionTable};
 use crate::timer::Timers;
 use stage::Stage;
 use std::cell::Cell;
+use std::panic::{self, AssertUnwindSafe};
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -73,43 +76,83 @@ pub struct Parts {
     pub ready: mpsc::Sender<()>,
 }
 
+/// How a worker ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// As it was told to.
+    Told {
+        /// Sessions that were still open.
+        cut: usize,
+    },
+    /// One of its [vital] tasks panicked.
+    Panicked {
+        /// Sessions that were open.
+        lost: usize,
+    },
+}
+
 impl Parts {
-    /// Runs the worker on this thread until it has drained or is stopped; returns how many sessions
-    /// were still open then.
+    /// Runs the worker on this thread until it has drained, is stopped, or panics. When this returns, all that
+    /// it had is given back.
     ///
     /// # Errors
     /// When the runtime cannot be built.
-    pub fn run(self) -> std::io::Result<usize> {
+    pub fn run(self) -> std::io::Result<Ended> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let local = LocalSet::new();
-        local.block_on(&runtime, self.serve())
-    }
-
-    async fn serve(self) -> std::io::Result<usize> {
-        let worker = Worker::new(self.index, self.registry, self.access_log, self.drain, Instant::now());
-        let worker = Rc::new(worker);
-        tokio::task::spawn_local(Rc::clone(&worker.timers).drive());
-        let commands = commands::serve(Rc::clone(&worker), self.commands);
-        let mut commands = tokio::task::spawn_local(commands);
-        // Whoever started the worker waits for this, unless it gave up.
-        let _ = self.ready.send(());
-        tokio::select! {
-            () = self.stop.cancelled() => {}
-            () = worker.drain.cancelled() => worker.drain(&self.stop).await,
-            left = &mut commands => {
-                if let Ok(Some(patience)) = left {
-                    worker.leave(patience, &self.stop).await;
-                }
-            }
-        }
-        worker.tell_what_is_cut(Instant::now());
-        // Closed by the policy, not by being dropped: that would leave a TIME_WAIT for each.
-        worker.stage.pools().iter().for_each(|pool| pool.dismiss());
-        Ok(worker.sessions.len())
+        let Self { index, registry, access_log, commands, drain, stop, ready } = self;
+        let worker = Rc::new(Worker::new(index, registry, access_log, drain, Instant::now()));
+        let serve = Rc::clone(&worker).serve(commands, ready, stop);
+        let ended = panic::catch_unwind(AssertUnwindSafe(|| local.block_on(&runtime, serve)));
+        Ok(ended.unwrap_or_else(|_| worker.lose_everything()))
     }
 }
 
 impl Worker {
+    async fn serve(
+        self: Rc<Self>,
+        commands: command::Receiver,
+        ready: mpsc::Sender<()>,
+        stop: CancellationToken,
+    ) -> Ended {
+        vital::spawn(Rc::clone(&self.timers).drive());
+        vital::spawn(shed::serve(Rc::clone(&self)));
+        let mut commands = vital::spawn(commands::serve(Rc::clone(&self), commands));
+        // Whoever started the worker waits for this, unless it gave up.
+        let _ = ready.send(());
+        let told = async {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.drain.cancelled() => self.drain(&stop).await,
+                left = &mut commands => {
+                    if let Ok(Some(patience)) = left {
+                        self.leave(patience, &stop).await;
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = vital::broken() => return self.lose_everything(),
+            () = told => {}
+        }
+        self.tell_what_is_cut(Instant::now());
+        // Closed by the policy, not by being dropped: that would leave a TIME_WAIT for each.
+        self.stage.pools().iter().for_each(|pool| pool.dismiss());
+        Ended::Told { cut: self.sessions.len() }
+    }
+
+    /// After a panic: whoever is there is lost, and what is idle is closed, as far as that can be done with what
+    /// the panic has left.
+    fn lose_everything(&self) -> Ended {
+        self.sessions.lose_all();
+        for pool in self.stage.pools() {
+            // What one pool cannot do must not keep the others from it.
+            let _ = panic::catch_unwind(AssertUnwindSafe(|| pool.dismiss()));
+        }
+        Ended::Panicked { lost: self.sessions.len() }
+    }
+
     fn new(
         index: usize,
         registry: Arc<Registry>,

@@ -199,6 +199,41 @@ fn the_map_names_the_modules_in_their_order() {
 }
 
 /// The crate's modules that a source file names outside its tests, which may use any.
+/// A clock that is set must change nothing but what is written with its time: no deadline, no order, no age is
+/// measured by it. The list is of those who write a time, ask the file system for one, or show one to a person.
+#[test]
+fn only_these_read_the_time_of_day() {
+    const READERS: &[&str] = &[
+        "admin/site.rs",
+        "cli/top/app.rs",
+        "cli/top/mod.rs",
+        "cli/top/view/header.rs",
+        "discovery/servers.rs",
+        "forward/record.rs",
+        "forward/respond.rs",
+        "observe/access_log.rs",
+        "registry.rs",
+        "supervisor.rs",
+        "supervisor/reload.rs",
+    ];
+    let source = at_root("src");
+    let reads = |file: &PathBuf| {
+        let text = text_of(file);
+        let product = text.split("#[cfg(test)]").next().unwrap_or_default();
+        product.contains("SystemTime")
+    };
+    let is_test = |file: &PathBuf| {
+        let path = file.to_string_lossy();
+        path.contains("/tests/") || path.ends_with("tests.rs") || path.ends_with("fixture.rs")
+    };
+    let files = files_below(&source, "rs");
+    let found = files.iter().filter(|file| !is_test(file) && reads(file));
+    let mut found: Vec<_> =
+        found.map(|file| file.strip_prefix(&source).expect("below it").display().to_string()).collect();
+    found.sort();
+    assert_eq!(found, READERS);
+}
+
 fn modules_used(text: &str) -> BTreeSet<String> {
     let code = text.split("\nmod tests {").next().unwrap_or(text);
     let names = code.split("crate::").skip(1).filter(|rest| !rest.starts_with('{'));

@@ -6,7 +6,7 @@ use crate::config::diagnostic::Diagnostics;
 use crate::config::load::{Loaded, adhoc, fingerprint, load, process_variable};
 use crate::config::model::{AdminListen, Protocol};
 use crate::observe::logging;
-use crate::supervisor::{Beginning, Predecessor, Program, Service, Supervisor};
+use crate::supervisor::{Beginning, Predecessor, Program, RELAPSE_TIME, RELAPSES, Service, Supervisor};
 use crate::sys::huge_pages;
 use anyhow::Context;
 
@@ -44,6 +44,9 @@ pub(super) fn run(args: RunArgs) -> anyhow::Result<u8> {
     signals.obey(supervisor.clone()).context("signals cannot be handled")?;
     let report = supervisor.wait();
     tracing::info!(sessions_cut = report.cut, "ended");
+    if report.has_failed {
+        anyhow::bail!("{RELAPSES} panics of workers within {RELAPSE_TIME:?}: the log says where");
+    }
     Ok(0)
 }
 

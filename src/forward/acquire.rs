@@ -9,10 +9,10 @@ use crate::source::ports::SourcePorts;
 use crate::timer::Timer;
 use crate::upstream::connect::{self, ConnectError, Shortage};
 use crate::upstream::group::{self, Group};
+use crate::worker::vital;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -78,7 +78,7 @@ pub enum Want {
 pub fn pool(group: &Group, endpoint: usize) -> Rc<Pool> {
     let pool = group.pool(endpoint);
     if pool.wants_keeper() {
-        tokio::task::spawn_local(keep(Rc::clone(pool)));
+        vital::spawn(keep(Rc::clone(pool)));
     }
     Rc::clone(pool)
 }
@@ -121,6 +121,10 @@ pub async fn acquire(group: &Group, endpoint: usize, want: Want, last: bool) -> 
     timer.set(now + patience);
     match wait(&mut ticket, &timer).await {
         Err(AcquireError::Timeout) if short.is_some() => {}
+        Err(AcquireError::Timeout) if pool.awaits_descriptor(Instant::now()).is_some() => {
+            pool.counters().local_errors_total.inc();
+            return Err(AcquireError::Connect(ConnectError::Local(Shortage::Descriptors)));
+        }
         waited => return waited,
     }
     // Nothing came back: it is dialled for, if there is a port at all.
@@ -177,6 +181,9 @@ fn provide(pool: &Rc<Pool>, now: Instant) -> Option<Level> {
             pool.call_by(now + GIFTS_LOOK);
             break;
         }
+        if pool.awaits_descriptor(now).is_some() {
+            break;
+        }
         match begin_dial(pool, now) {
             Ok(slot) => spawn_dial(pool, slot),
             Err(NoSlot::MaxConnections) => break,
@@ -184,15 +191,11 @@ fn provide(pool: &Rc<Pool>, now: Instant) -> Option<Level> {
                 pool.call_by(now + PORTS_LOOK);
                 return Some(level);
             }
-            // What is open comes back, or gives its descriptor back, and either is noticed.
-            Err(NoSlot::Descriptors) if pool.endpoint().open.load(Relaxed) > 0 => break,
-            Err(no_slot) => {
-                let shortage = match no_slot {
-                    NoSlot::Ports(_) => Shortage::SourcePorts,
-                    _ => Shortage::Descriptors,
-                };
+            // What is idle elsewhere gives way.
+            Err(NoSlot::Descriptors) => pool.want_descriptor(now),
+            Err(NoSlot::Ports(_)) => {
                 pool.counters().local_errors_total.inc();
-                pool.fail_one(ConnectError::Local(shortage));
+                pool.fail_one(ConnectError::Local(Shortage::SourcePorts));
             }
         }
     }
@@ -216,7 +219,7 @@ fn dial_if_possible(pool: &Rc<Pool>, most: Level, now: Instant) -> bool {
 }
 
 fn spawn_dial(pool: &Rc<Pool>, slot: OpenSlot) {
-    tokio::task::spawn_local(dial(Rc::clone(pool), slot));
+    vital::spawn(dial(Rc::clone(pool), slot));
 }
 
 /// Dials, and gives what comes of it to the pool. It goes on when the request that wanted it is
@@ -279,11 +282,14 @@ async fn keep(pool: Rc<Pool>) {
         if pool.awaits_gift(now) {
             next = Some(next.map_or(now + GIFTS_LOOK, |next| next.min(now + GIFTS_LOOK)));
         }
+        if let Some(at) = pool.awaits_descriptor(now) {
+            next = Some(next.map_or(at, |next| next.min(at)));
+        }
         if pool.cold() > 0 {
             if pool.expects_gifts(now) {
                 warm_at = warm_at.max(now + WARM_SPACING);
             } else if warm_at <= now {
-                let warmed = dial_if_possible(&pool, Level::Warn, now);
+                let warmed = !pool.is_short_of_descriptors() && dial_if_possible(&pool, Level::Warn, now);
                 warm_at = now + if warmed { warm_spacing(&pool) } else { WARM_RETRY };
             }
             next = Some(next.map_or(warm_at, |next| next.min(warm_at)));

@@ -62,6 +62,17 @@ impl Pipes {
         Rc::new(Self { free: RefCell::default(), lent: Cell::new(0), budget })
     }
 
+    /// Whether there is a free pipe.
+    pub fn has_free(&self) -> bool {
+        !self.free.borrow().is_empty()
+    }
+
+    /// Closes a free pipe; `false`: there is none.
+    pub fn shed(&self) -> bool {
+        let free = self.free.borrow_mut().pop();
+        free.is_some()
+    }
+
     fn lend(self: &Rc<Self>) -> Result<LentPipe, NoPipe> {
         if self.lent.get() == PIPES {
             return Err(NoPipe::AllLent);

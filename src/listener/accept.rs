@@ -5,7 +5,7 @@ use crate::addr::ClientAddr;
 use crate::config::model::Linger;
 use crate::forward::dispatch;
 use crate::listener::inlet::Inlet;
-use crate::worker::Worker;
+use crate::worker::{Worker, vital};
 use socket2::SockRef;
 use std::io;
 use std::net::SocketAddr;
@@ -55,7 +55,7 @@ pub fn start(
     let socket = TcpListener::from_std(socket)?;
     let (leave, closing, ended) = (accepting.leave.clone(), closing.clone(), accepting.ended.clone());
     let (worker, inlet) = (Rc::clone(worker), Rc::clone(inlet));
-    tokio::task::spawn_local(async move {
+    vital::spawn(async move {
         // Whether it ends or panics.
         let _ended = ended.drop_guard();
         accept(worker, inlet, socket, leave, closing).await;

@@ -179,6 +179,15 @@ pub struct EndpointCounters {
     pub received_bytes: Counter,
 }
 
+impl EndpointCounters {
+    /// Its worker is gone, and all that it had.
+    pub fn nothing_is_left(&self) {
+        let gauges =
+            [&self.idle, &self.leased, &self.tunnels, &self.connecting, &self.waiting, &self.starved];
+        gauges.into_iter().for_each(|gauge| gauge.set(0));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,4 +10,5 @@ pub mod host;
 pub mod names;
 pub mod reading;
 pub mod render;
+pub mod restarts;
 pub mod tcp_states;

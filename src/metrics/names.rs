@@ -58,6 +58,8 @@ metrics! {
         "Time since the process began to serve.";
     DRAINING = Gauge "millpond_draining" []
         "1 from the moment a drain begins.";
+    WORKER_RESTARTS = Counter "millpond_worker_restarts_total" ["worker"]
+        "Panics of the worker, after which another took its place; each is a fault of ours.";
     CONFIG_GENERATION = Gauge "millpond_config_generation" []
         "Which configuration runs: 1 since the start, one more for each reload.";
     CONFIG_RELOADS = Counter "millpond_config_reloads_total" []
@@ -226,7 +228,7 @@ mod tests {
     fn labels_come_from_the_agreed_set_and_help_is_one_plain_line() {
         let known = [
             "listener", "upstream", "endpoint", "state", "reason", "class", "version", "source", "side",
-            "budget", "name", "result",
+            "budget", "name", "result", "worker",
         ];
         for metric in ALL {
             assert!(metric.labels.iter().all(|label| known.contains(label)), "{}", metric.name);

@@ -84,6 +84,11 @@ fn process(text: &mut Text, registry: &Registry, host: &Host, access_log_lost: O
     text.family(names::BUILD_INFO).sample(&[env!("CARGO_PKG_VERSION")], 1);
     text.family(names::UPTIME).sample(&[], registry.started.elapsed().as_secs_f64());
     text.family(names::DRAINING).sample(&[], u8::from(registry.is_draining()));
+    let mut family = text.family(names::WORKER_RESTARTS);
+    let workers = registry.running().config.runtime.workers;
+    for (worker, count) in registry.restarts.by_worker(workers) {
+        family.sample(&[&worker.to_string()], count);
+    }
     text.family(names::CONFIG_GENERATION).sample(&[], registry.running().generation);
     text.family(names::CONFIG_RELOADS).sample(&[], registry.reloads.succeeded_total());
     text.family(names::CONFIG_RELOAD_FAILURES).sample(&[], registry.reloads.failed_total());

@@ -1,8 +1,11 @@
 //! The log: to standard error, as text or JSON.
 
 use crate::config::model::{Log, LogFormat};
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal};
+use std::panic::{self, PanicHookInfo};
 use std::sync::OnceLock;
+use std::thread;
 use tracing_subscriber::filter::{EnvFilter, ParseError};
 use tracing_subscriber::reload;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
@@ -51,7 +54,22 @@ pub fn init(log: &Log) -> Result<(), LoggingError> {
     };
     // The subscriber can be set once, and so can this.
     let _ = LEVEL.set(set_level);
+    panic::set_hook(Box::new(log_panic));
     Ok(())
+}
+
+/// A panic is a line of the log like any other. With a backtrace where RUST_BACKTRACE asks for one.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let thread = thread::current();
+    let payload = panic.payload();
+    let message = payload.downcast_ref::<&str>().copied();
+    let message = message.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let message = message.unwrap_or("(no message)");
+    let at = panic.location().map(tracing::field::display);
+    let backtrace = Backtrace::capture();
+    let backtrace = (backtrace.status() == BacktraceStatus::Captured).then_some(backtrace);
+    let backtrace = backtrace.as_ref().map(tracing::field::display);
+    tracing::error!(thread = thread.name(), at, backtrace, "panic: {message}");
 }
 
 /// Logs at this level from here on; nothing where [`init`] was not called.

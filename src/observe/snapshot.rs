@@ -25,6 +25,9 @@ pub struct Snapshot {
     pub config: ConfigInfo,
     /// The process.
     pub process: Process,
+    /// One for each worker.
+    #[serde(default)]
+    pub workers: Vec<Worker>,
     /// The kernel's settings and counters.
     pub kernel: Kernel,
     /// One for each address of each listener.
@@ -101,6 +104,15 @@ pub struct Process {
     /// The process that it has taken over from; `None`: it was started by itself.
     #[serde(default)]
     pub predecessor: Option<Predecessor>,
+}
+
+/// A worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Worker {
+    /// Its place among the workers.
+    pub worker: u64,
+    /// How often it has panicked, after which another took its place.
+    pub restarts_total: u64,
 }
 
 /// The process before this one: an upgrade.

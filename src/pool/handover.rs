@@ -33,6 +33,8 @@ pub enum Message {
     Ask {
         /// The worker that asks.
         from: usize,
+        /// Its desk, as [`Handover::open`] has named it.
+        desk: u64,
     },
     /// The answer to an `Ask`: nothing was idle any more if `None`.
     Answer(Option<Detached>),
@@ -49,7 +51,9 @@ struct Desk {
 #[derive(Debug, Default)]
 struct Tray {
     messages: Vec<Message>,
-    /// Nobody will look here again.
+    /// How often it has been opened.
+    opened: u64,
+    /// Nobody will look here again, until it is opened.
     is_closed: bool,
 }
 
@@ -78,13 +82,40 @@ impl Handover {
         None
     }
 
-    /// A worker has a pool from now on.
-    pub fn open(&self, worker: usize) {
-        self.tray(worker).is_closed = false;
+    /// Answers a worker's question. Gives back what it was to be given if the pool that asked is not there any
+    /// more, whoever has taken its place.
+    #[must_use = "a connection that is given back is open"]
+    pub fn answer(&self, to: usize, desk: u64, spare: Option<Detached>) -> Option<Detached> {
+        let mut tray = self.tray(to);
+        if tray.is_closed || tray.opened != desk {
+            return spare;
+        }
+        tray.messages.push(Message::Answer(spare));
+        drop(tray);
+        self.desks[to].bell.notify_one();
+        None
     }
 
-    /// A worker has no pool any more. Returns what it has not read.
-    pub fn close(&self, worker: usize) -> Vec<Message> {
+    /// A worker has a pool from now on. Returns the name of its desk.
+    pub fn open(&self, worker: usize) -> u64 {
+        let mut tray = self.tray(worker);
+        tray.is_closed = false;
+        tray.opened += 1;
+        tray.opened
+    }
+
+    /// A worker has no pool any more: what others ask of it is answered with no. What it was given is closed.
+    pub fn abandon(&self, worker: usize) {
+        for message in self.close(worker) {
+            if let Message::Ask { from, desk } = message {
+                // Nothing was to be given.
+                let _ = self.answer(from, desk, None);
+            }
+        }
+    }
+
+    /// Returns what it has not read.
+    fn close(&self, worker: usize) -> Vec<Message> {
         let mut tray = self.tray(worker);
         tray.is_closed = true;
         std::mem::take(&mut tray.messages)
@@ -137,4 +168,30 @@ impl Handover {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_of_a_worker_that_is_gone_is_answered_with_no() {
+        let handover = Handover::new(2);
+        let (desk, _) = (handover.open(0), handover.open(1));
+        assert!(handover.send(1, Message::Ask { from: 0, desk }).is_none());
+        handover.abandon(1);
+        assert!(matches!(handover.take(0)[..], [Message::Answer(None)]));
+        assert!(handover.send(1, Message::Ask { from: 0, desk }).is_some(), "nobody looks there any more");
+    }
+
+    #[test]
+    fn an_answer_is_for_the_pool_that_has_asked_and_for_no_other_in_its_place() {
+        let handover = Handover::new(2);
+        let before = handover.open(0);
+        handover.abandon(0);
+        let now = handover.open(0);
+        assert!(handover.answer(0, before, None).is_none() && handover.take(0).is_empty());
+        assert!(handover.answer(0, now, None).is_none());
+        assert!(matches!(handover.take(0)[..], [Message::Answer(None)]));
+    }
 }

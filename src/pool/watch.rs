@@ -11,6 +11,8 @@ use std::task::{Wake, Waker};
 #[derive(Debug)]
 pub struct WatchQueue {
     fired: Mutex<Vec<usize>>,
+    /// Whether the keeper waits for a descriptor.
+    wants_descriptor: AtomicBool,
     handover: Arc<Handover>,
     worker: usize,
 }
@@ -18,7 +20,7 @@ pub struct WatchQueue {
 impl WatchQueue {
     /// A queue for the keeper of this worker's pool.
     pub fn new(handover: Arc<Handover>, worker: usize) -> Arc<Self> {
-        Arc::new(Self { fired: Mutex::default(), handover, worker })
+        Arc::new(Self { fired: Mutex::default(), wants_descriptor: AtomicBool::new(false), handover, worker })
     }
 
     /// Takes the keys that fired since the last call.
@@ -26,8 +28,27 @@ impl WatchQueue {
         std::mem::take(&mut self.fired.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// What is to be woken when there may be a descriptor; `None`: it is about to be.
+    pub fn want_descriptor(self: &Arc<Self>) -> Option<Waker> {
+        let wanted_already = self.wants_descriptor.swap(true, Ordering::Relaxed);
+        (!wanted_already).then(|| Waker::from(Arc::clone(self)))
+    }
+
+    /// Whether it still is.
+    pub fn wants_descriptor(&self) -> bool {
+        self.wants_descriptor.load(Ordering::Relaxed)
+    }
+
     fn push(&self, key: usize) {
         self.fired.lock().unwrap_or_else(PoisonError::into_inner).push(key);
+        self.handover.wake(self.worker);
+    }
+}
+
+/// There may be a descriptor.
+impl Wake for WatchQueue {
+    fn wake(self: Arc<Self>) {
+        self.wants_descriptor.store(false, Ordering::Relaxed);
         self.handover.wake(self.worker);
     }
 }

@@ -121,6 +121,11 @@ impl SessionTable {
         self.entries.borrow().is_empty()
     }
 
+    /// The worker has panicked: sessions that are open are lost.
+    pub fn lose_all(&self) {
+        self.entries.borrow().iter().for_each(|(_, entry)| entry.set_reason(CloseReason::Panicked));
+    }
+
     /// Waits until there is no session.
     pub async fn emptied(&self) {
         while !self.is_empty() {

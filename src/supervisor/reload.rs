@@ -3,6 +3,7 @@
 use super::Tokens;
 use super::build::{self, Upstreams, Wanted, Workers};
 use super::discovery::{self, Discovery};
+use super::mender::Relapses;
 use super::sockets::Held;
 use super::sources::SourceMaker;
 use super::team::{Allotment, Recruits, Team};
@@ -16,8 +17,9 @@ use crate::registry::{Leaving, ListenerState, Registry, Running};
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 /// Who changes what runs. One reload at a time: who comes second waits.
 #[derive(Debug)]
@@ -35,6 +37,7 @@ pub struct Reloader {
 struct Inner {
     team: Team,
     sources: SourceMaker,
+    relapses: Relapses,
 }
 
 /// The sockets of [`Running::listeners`], in their order, for as long as nobody drains.
@@ -63,7 +66,8 @@ impl Reloader {
         discovery: Arc<Discovery>,
     ) -> Self {
         let started = Arc::clone(&registry.running().config);
-        Self { registry, tokens, file, started, discovery, inner: Mutex::new(Inner { team, sources }) }
+        let inner = Mutex::new(Inner { team, sources, relapses: Relapses::default() });
+        Self { registry, tokens, file, started, discovery, inner }
     }
 
     /// The configuration file.
@@ -240,6 +244,47 @@ impl Reloader {
     /// Holds back every reload until what is returned is dropped; waits for one that is under way.
     pub(super) fn pause(&self) -> impl Drop + '_ {
         self.lock()
+    }
+
+    /// Whether a worker that has panicked is missed.
+    pub(super) fn is_to_mend(&self) -> bool {
+        !self.registry.is_draining() && !self.tokens.stop.is_cancelled()
+    }
+
+    /// A worker has panicked, or could not be started. Whether that happens too often.
+    pub(super) fn has_relapsed(&self, now: Instant) -> bool {
+        self.lock().relapses.note(now)
+    }
+
+    /// Drains, as workers panic too often.
+    pub(super) fn fail(&self) {
+        self.tokens.has_failed.store(true, Relaxed);
+        self.tokens.begin_drain();
+    }
+
+    /// Starts another worker where one has panicked, with the listening sockets that it had.
+    ///
+    /// # Errors
+    /// When there is no thread, no runtime or no descriptor for it.
+    pub(super) fn replace(&self, worker: usize) -> io::Result<()> {
+        let mut inner = self.lock();
+        let orders = {
+            let held = lock(&self.tokens.held);
+            if !self.is_to_mend() {
+                return Ok(());
+            }
+            allot(&[worker], &held, &vec![None; held.len()])?
+        };
+        if inner.team.replace(worker)? {
+            // If it has panicked before it could, it is replaced itself.
+            match inner.team.give(orders, &self.registry.running()) {
+                Ok(()) => tracing::info!(worker, "a worker is started again"),
+                Err(error) => {
+                    tracing::error!(worker, %error, "a worker that was started again does not serve")
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Takes what is over out of what is leaving.

@@ -1,9 +1,10 @@
 //! The worker threads.
 
+use super::mender::Mender;
 use crate::command::{self, Command, Crew, Orders, Place, Sender};
 use crate::observe::access_log::AccessLog;
 use crate::registry::{Registry, Running};
-use crate::worker;
+use crate::worker::{self, Ended};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -24,6 +25,7 @@ pub(super) struct Start {
     pub(super) access_log: Option<AccessLog>,
     pub(super) drain: CancellationToken,
     pub(super) stop: CancellationToken,
+    pub(super) mender: Mender,
 }
 
 /// The threads of workers that run, or are leaving.
@@ -43,6 +45,7 @@ struct Member {
     index: usize,
     sender: Sender,
     is_leaving: bool,
+    is_member: Arc<AtomicBool>,
     has_ended: Arc<AtomicBool>,
 }
 
@@ -102,11 +105,34 @@ impl Team {
         Ok(recruits)
     }
 
+    /// Starts another worker at the place of one that has ended. `false`: that one was to leave anyhow.
+    ///
+    /// # Errors
+    /// When there is no thread or no runtime.
+    pub(super) fn replace(&mut self, index: usize) -> io::Result<bool> {
+        self.forget_ended();
+        let is_missed =
+            |member: &Member| member.index == index && member.sender.is_closed() && !member.is_leaving;
+        if !self.members.iter().any(is_missed) {
+            return Ok(false);
+        }
+        let (ready, is_ready) = mpsc::channel();
+        let (member, thread) = self.start.spawn(index, ready)?;
+        let recruits = Recruits { members: vec![member], threads: vec![thread] };
+        if is_ready.recv_timeout(START).is_err() {
+            return Err(recruits.abandon());
+        }
+        self.members.retain(|member| member.index != index);
+        self.join(recruits);
+        Ok(true)
+    }
+
     /// Takes them in.
     pub(super) fn join(&mut self, recruits: Recruits) {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         threads.extend(recruits.threads);
         for member in recruits.members {
+            member.is_member.store(true, Relaxed);
             self.crew.join(member.index, member.sender.clone());
             self.members.push(member);
         }
@@ -196,14 +222,21 @@ impl Start {
             stop: self.stop.clone(),
             ready,
         };
-        let has_ended = Arc::new(AtomicBool::new(false));
-        let ended = Arc::clone(&has_ended);
+        let (is_member, has_ended) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let (joined, ended) = (Arc::clone(&is_member), Arc::clone(&has_ended));
+        let (registry, mender) = (Arc::clone(&self.registry), self.mender.clone());
         let thread = thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
             let result = parts.run();
             ended.store(true, Relaxed);
-            result
+            match result? {
+                Ended::Told { cut } => return Ok(cut),
+                Ended::Panicked { lost } if joined.load(Relaxed) => mender.mend(&registry, index, lost),
+                // Whoever has started it hears nothing of it, and gives up.
+                Ended::Panicked { .. } => {}
+            }
+            Ok(0)
         })?;
-        Ok((Member { index, sender, is_leaving: false, has_ended }, thread))
+        Ok((Member { index, sender, is_leaving: false, is_member, has_ended }, thread))
     }
 }
 

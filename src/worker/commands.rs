@@ -2,7 +2,7 @@
 
 mod list;
 
-use super::Worker;
+use super::{Worker, vital};
 use crate::addr::{Ends, plain};
 use crate::command::{Command, Holding, Peer, Receiver, Suspect};
 use crate::pool::Pool;
@@ -28,7 +28,7 @@ pub(super) async fn serve(worker: Rc<Worker>, mut commands: Receiver) -> Option<
                 let _ = answer.send(adopted);
             }
             Command::Leave(patience) => {
-                tokio::task::spawn_local(serve_on(worker, commands));
+                vital::spawn(serve_on(worker, commands));
                 return Some(patience);
             }
             other => look(&worker, other).await,
@@ -57,6 +57,8 @@ async fn look(worker: &Worker, command: Command) {
             // It may have come too late.
             let _ = answer.send(());
         }
+        #[cfg(debug_assertions)]
+        Command::Fault(crate::command::Fault(fault)) => fault(),
         Command::Adopt(connections) => worker.take_in(connections, Instant::now()),
         Command::Lend { idle_for, to } => {
             let now = Instant::now();

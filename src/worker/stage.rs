@@ -1,7 +1,7 @@
 //! What a worker has of the configuration that runs: its upstreams and its listeners. A reload changes
 //! that between two turns of its sessions.
 
-use super::Worker;
+use super::{Worker, vital};
 use crate::command::{Orders, Place};
 use crate::config::model::UpstreamClose;
 use crate::forward::acquire;
@@ -99,7 +99,7 @@ impl Worker {
         self.adopt_upstreams(&running, deadline);
         let adopted = self.adopt_listeners(&running, places, deadline);
         if !self.stage.sweeping.replace(true) {
-            tokio::task::spawn_local(Rc::clone(self).sweep());
+            vital::spawn(Rc::clone(self).sweep());
         }
         adopted
     }

@@ -12,6 +12,7 @@ mod cli;
 mod conformance;
 mod connections;
 mod dns;
+mod faults;
 mod forwarding;
 mod half_close;
 mod harness;
@@ -55,6 +56,7 @@ fn main() {
         tcp::tests(),
         half_close::tests(),
         life::tests(),
+        faults::tests(),
         reload::tests(),
         upgrade::tests(),
         service::tests(),

@@ -12,6 +12,7 @@ use crate::http1::head::Method;
 use crate::listener::inlet::Inlet;
 use crate::reason::{CloseReason, RejectReason};
 use crate::session::{Phase, Session};
+use crate::sys::sockopt;
 use crate::timer::Timer;
 use crate::worker::Worker;
 use std::future::{Future, poll_fn};
@@ -44,6 +45,9 @@ enum Greeting {
 
 /// How long a drain waits for the first request on a new connection.
 const GRACE: Duration = Duration::from_secs(1);
+
+/// Within this time the runtime hears of what the kernel has.
+const LATE_NEWS: Duration = Duration::from_secs(1);
 
 /// How a session ends.
 #[derive(Clone, Copy, Debug)]
@@ -103,6 +107,12 @@ impl HttpSession {
         }
         match self.timer.poll_expired(cx) {
             true if self.inlet.door().ends_idle() => Poll::Ready(Some(End::open(CloseReason::Drain))),
+            // This process stood still, and the runtime is about to hear of what has come meanwhile.
+            true if sockopt::unread(&self.stream).is_ok_and(|bytes| bytes > 0) => {
+                self.timer.set(Instant::now() + LATE_NEWS);
+                self.timer.poll_expired(cx);
+                Poll::Pending
+            }
             true => Poll::Ready(Some(End::open(CloseReason::IdleTimeout))),
             false => Poll::Pending,
         }

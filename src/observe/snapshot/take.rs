@@ -35,6 +35,7 @@ impl Snapshot {
                 pid: Some(std::process::id()),
                 predecessor: predecessor(registry),
             },
+            workers: workers(registry, &running),
             kernel: kernel(&host),
             listeners: listeners(&running, &view, host.somaxconn),
             upstreams: upstreams(registry, &running, &view),
@@ -76,6 +77,12 @@ impl View {
         let states = TcpState::CONNECTION.iter().chain(others);
         Some(states.map(|state| (state.label().to_owned(), counts.get(*state).into())).collect())
     }
+}
+
+fn workers(registry: &Registry, running: &Running) -> Vec<Worker> {
+    let counts = registry.restarts.by_worker(running.config.runtime.workers);
+    let all = counts.into_iter();
+    all.map(|(worker, restarts_total)| Worker { worker: worker as u64, restarts_total }).collect()
 }
 
 fn predecessor(registry: &Registry) -> Option<Predecessor> {

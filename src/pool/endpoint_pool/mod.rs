@@ -4,6 +4,7 @@ mod idle_age;
 mod listed;
 mod reaped;
 mod reload;
+mod scarce;
 mod siblings;
 mod succession;
 mod ticket;
@@ -28,7 +29,7 @@ use crate::registry::EndpointState;
 use crate::source::lease::PortLease;
 use crate::source::level::Level;
 use crate::timer::{Timer, Timers};
-use crate::upstream::connect::ConnectError;
+use crate::upstream::connect::{ConnectError, Shortage};
 use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -48,6 +49,7 @@ pub struct Pool {
     handover: Arc<Handover>,
     budget: Arc<Budget>,
     worker: usize,
+    desk: u64,
     watches: Arc<WatchQueue>,
     idle: RefCell<IdleList<Connection>>,
     waiters: RefCell<Waiters<Delivery>>,
@@ -60,6 +62,8 @@ pub struct Pool {
     last_dial_failed: Cell<bool>,
     /// Since when somebody waits for what a predecessor may give up.
     gift_awaited_since: Cell<Option<Instant>>,
+    /// When to dial again, now that there was no descriptor for it.
+    descriptor_at: Cell<Option<Instant>>,
     /// Another number for each dial: sources with equal room take turns.
     turn: Cell<usize>,
     /// Whether this worker keeps more than its share of `max_idle`.
@@ -96,7 +100,7 @@ impl Pool {
         timers: Rc<Timers>,
     ) -> Self {
         let handover = Arc::clone(&endpoint.handover);
-        handover.open(worker);
+        let desk = handover.open(worker);
         Self {
             watches: WatchQueue::new(Arc::clone(&handover), worker),
             endpoint,
@@ -104,6 +108,7 @@ impl Pool {
             handover,
             budget,
             worker,
+            desk,
             idle: RefCell::default(),
             waiters: RefCell::default(),
             coming: Cell::new(0),
@@ -112,6 +117,7 @@ impl Pool {
             asked_in_vain: Cell::new(false),
             last_dial_failed: Cell::new(false),
             gift_awaited_since: Cell::new(None),
+            descriptor_at: Cell::new(None),
             turn: Cell::new(worker),
             over_share: Cell::new(false),
             alarm: timers.timer(),
@@ -242,7 +248,9 @@ impl Pool {
             }
             Err(error) => {
                 transition(self.counters(), State::Connecting, State::Absent);
-                if self.unprovided() > 0 && error.unavailable().is_none() {
+                if matches!(error, ConnectError::Local(Shortage::Descriptors)) {
+                    self.want_descriptor(Instant::now());
+                } else if self.unprovided() > 0 && error.unavailable().is_none() {
                     self.fail_one(error);
                 }
             }
@@ -401,6 +409,8 @@ impl Pool {
             }
         } else if self.standing.get() != Standing::Open && self.heir().is_none() {
             self.drop_idle(connection, DiscardReason::Drain);
+        } else if self.budget.is_short() {
+            self.drop_idle(connection, DiscardReason::Descriptors);
         } else if self.has_room() {
             self.keep(connection);
         } else {

@@ -2,7 +2,6 @@
 
 use super::{Pool, Standing};
 use crate::config::model;
-use crate::pool::handover::Message;
 use crate::reason::DiscardReason;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -43,12 +42,7 @@ impl Pool {
         }
         self.shut();
         self.standing.set(Standing::Dismissed);
-        for message in self.handover.close(self.worker) {
-            if let Message::Ask { from } = message {
-                // One that has gone as well waits for no answer.
-                let _ = self.handover.send(from, Message::Answer(None));
-            }
-        }
+        self.handover.abandon(self.worker);
         self.handover.wake(self.worker);
     }
 

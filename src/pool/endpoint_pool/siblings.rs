@@ -24,7 +24,7 @@ impl Pool {
     /// Asks a sibling for an idle connection; the answer comes to the desk.
     pub fn ask(&self, sibling: usize) {
         self.coming.set(self.coming.get() + 1);
-        if self.handover.send(sibling, Message::Ask { from: self.worker }).is_some() {
+        if self.handover.send(sibling, Message::Ask { from: self.worker, desk: self.desk }).is_some() {
             self.coming.set(self.coming.get() - 1);
         }
     }
@@ -47,9 +47,9 @@ impl Pool {
 
     pub(super) fn read_message(self: &Rc<Self>, message: Message, now: Instant) {
         match message {
-            Message::Ask { from } => {
+            Message::Ask { from, desk } => {
                 let spare = self.take_idle(now).and_then(|connection| self.detach(connection));
-                if let Some(Message::Answer(Some(spare))) = self.handover.send(from, Message::Answer(spare)) {
+                if let Some(spare) = self.handover.answer(from, desk, spare) {
                     self.adopt(spare, now);
                 }
             }

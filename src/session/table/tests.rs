@@ -54,6 +54,25 @@ fn a_session_is_in_the_table_from_its_beginning_to_its_end() {
 }
 
 #[test]
+fn a_panic_is_the_reason_for_what_it_ends() {
+    let (registry, now) = (fixture::registry(), Instant::now());
+    let listener = &registry.running().listeners[0];
+    let table = table(&registry, now);
+    let [one, other, third] = [1, 2, 3].map(|port| table.open(listener, client(port), now).unwrap());
+    let panicked = || closes(listener, CloseReason::Panicked);
+    let before = panicked();
+    let fault = std::panic::AssertUnwindSafe(move || {
+        let _session = one;
+        std::panic::panic_any("on purpose")
+    });
+    assert!(std::panic::catch_unwind(fault).is_err());
+    assert_eq!(panicked(), before + 1, "its own task");
+    table.lose_all();
+    drop((other, third));
+    assert_eq!((panicked(), table.len()), (before + 3, 0), "its worker");
+}
+
+#[test]
 fn pages_cover_the_table_whatever_left_it() {
     let (registry, now) = (fixture::registry(), Instant::now());
     let table = table(&registry, now);

@@ -19,7 +19,7 @@ pub(crate) use name_server::{Mood, NameServer};
 pub(crate) use origin::{Conn, Ended, Origin, always};
 pub(crate) use proxy::{Proxy, Setup};
 pub(crate) use refusing::{Refusing, Unaccepting, address_of_its_own};
-pub(crate) use running::{Running, millpond, millpond_at};
+pub(crate) use running::{Running, millpond, millpond_at, millpond_with};
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -26,7 +26,7 @@ pub(crate) fn millpond_at(path: &Path) -> Command {
 }
 
 /// The same under this RLIMIT_NOFILE, hard and soft.
-fn millpond_with(descriptors: usize) -> Command {
+pub(crate) fn millpond_with(descriptors: usize) -> Command {
     let mut shell = Command::new("sh");
     shell.args(["-c", &format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"")]);
     shell.arg(env!("CARGO_BIN_EXE_millpond"));
@@ -105,10 +105,16 @@ impl Running {
 
     /// The same of a command of its own.
     #[track_caller]
-    pub(crate) fn with_config(mut command: Command, setup: &Setup) -> Self {
+    pub(crate) fn with_config(command: Command, setup: &Setup) -> Self {
+        Self::with_text(command, &setup.text())
+    }
+
+    /// The same with this configuration.
+    #[track_caller]
+    pub(crate) fn with_text(mut command: Command, text: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join(FILE);
-        fs::write(&file, setup.text()).unwrap();
+        fs::write(&file, text).unwrap();
         command.args(["run", "-c"]).arg(file);
         Self::within(command, directory)
     }

@@ -4,6 +4,7 @@
 //! Each of these tests runs in a process and a network namespace of its own. Where none may be made,
 //! or a program is missing, they are listed as ignored, by name and with the reason.
 
+mod disk;
 mod doctor;
 mod forecast;
 mod memory;
@@ -24,6 +25,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         ports::tests(),
         silent::tests(),
         memory::tests(),
+        disk::tests(),
         doctor::tests(),
     ]
     .into_iter()
