@@ -64,7 +64,7 @@ labels! {
         HalfCloseDeadline = "half_close_deadline",
         /// The proxy was draining.
         Drain = "drain",
-        /// Refused at accept: a connection or descriptor limit.
+        /// Refused at accept: a limit of connections, their rate, or descriptors.
         Refused = "refused",
         /// The reaper closed it: its client's or its endpoint's socket was stuck in CLOSE_WAIT.
         Reaped = "reaped",
@@ -117,7 +117,7 @@ labels! {
         Descriptors = "descriptors",
         /// No local source port was left for that endpoint, or the source is no address of this host.
         SourcePorts = "source_ports",
-        /// The kernel had no memory for another socket.
+        /// The kernel had no memory for another socket, or `runtime.buffer_memory` none for a long head.
         Memory = "memory",
         /// The endpoint closed before it answered.
         UpstreamClosed = "upstream_closed",
@@ -131,6 +131,10 @@ labels! {
         ResponseTimeout = "response_timeout",
         /// The listener's or the client's connection limit was reached.
         ConnectionLimit = "connection_limit",
+        /// The client's requests came faster than `limit.request_rate_per_client` allows.
+        RequestRate = "request_rate",
+        /// The client's connections came faster than `limit.connection_rate_per_client` allows.
+        ConnectionRate = "connection_rate",
     }
 }
 

@@ -13,6 +13,7 @@ pub use succession::{Predecessor, Succession};
 
 use crate::addr::ListenAddr;
 use crate::budget::Budget;
+use crate::buffer::BufferMemory;
 use crate::config::model;
 use crate::discovery::report::Reports;
 use crate::metrics::accept_queue::AcceptQueues;
@@ -36,6 +37,8 @@ pub struct Registry {
     running: ArcSwap<Running>,
     /// Descriptors.
     pub budget: Arc<Budget>,
+    /// What buffers may take, and take.
+    pub buffers: Arc<BufferMemory>,
     /// How the kernel's view was taken.
     pub census: Census,
     /// What can run out, apart from source ports.
@@ -154,6 +157,7 @@ impl Registry {
         Self {
             running: ArcSwap::from_pointee(running),
             budget,
+            buffers: Arc::default(),
             census: Census::default(),
             budgets: Budgets::default(),
             close_wait: CloseWait::default(),

@@ -1,49 +1,22 @@
 //! A client's session, from accept to close: what it takes, what it gives back, its one reason; and
 //! the table of a worker's sessions, in which whoever asks sees them.
 
+mod clients;
+mod gcra;
 mod held_up;
 mod phase;
 mod table;
 
+pub use clients::{ClientTable, Rated};
 pub use held_up::HeldUp;
 pub use phase::Phase;
-pub use table::{Entry, Page, SessionTable};
+pub use table::{Entry, Page, Refusal, SessionTable};
 
 use crate::addr::ClientAddr;
 use crate::metrics::counters::ListenerCounters;
 use crate::pool::Identity;
 use crate::reason::CloseReason;
-use std::collections::HashMap;
-use std::net::IpAddr;
 use std::rc::Rc;
-use std::sync::{Mutex, PoisonError};
-
-/// Sessions of each client address on a listener, all workers together. Kept only where
-/// `limit.connections_per_client` is set.
-#[derive(Debug, Default)]
-pub struct ClientTable(Mutex<HashMap<IpAddr, usize>>);
-
-impl ClientTable {
-    fn enter(&self, client: IpAddr, limit: usize) -> bool {
-        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = table.entry(client).or_default();
-        if *count >= limit {
-            return false;
-        }
-        *count += 1;
-        true
-    }
-
-    fn leave(&self, client: IpAddr) {
-        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = table.get_mut(&client) {
-            *count -= 1;
-            if *count == 0 {
-                table.remove(&client);
-            }
-        }
-    }
-}
 
 /// One open session, made by [`SessionTable::open`]. Dropped, it leaves the table, gives back what it
 /// took and counts why it ended.

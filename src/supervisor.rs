@@ -8,6 +8,7 @@ mod discovery;
 mod fault;
 mod mender;
 mod reload;
+mod rights;
 mod service;
 mod sockets;
 mod sources;
@@ -19,6 +20,7 @@ mod watch;
 pub use activation::ActivationError;
 pub use mender::{RELAPSE_TIME, RELAPSES};
 pub use reload::Reloader;
+pub use rights::RightsError;
 pub use service::Service;
 pub use takeover::{Predecessor, TakeoverError};
 pub use upgrade::{Program, Upgrader};
@@ -31,7 +33,7 @@ use crate::listener::bind::{self, BindError, Bound};
 use crate::observe::access_log::AccessLog;
 use crate::observe::census::Census;
 use crate::registry::{Leaving, Registry, Running};
-use crate::sys::limits;
+use crate::sys::{limits, memory};
 use crate::worker;
 use build::{Upstreams, Workers};
 use discovery::Discovery;
@@ -118,6 +120,9 @@ pub enum StartError {
     /// The process that was to be taken over from is gone, or does not play its part.
     #[error("{0}")]
     Takeover(#[from] TakeoverError),
+    /// It cannot become the user that it is to run as.
+    #[error("{0}")]
+    Rights(#[from] RightsError),
     /// A socket that the service manager has opened is of no use.
     #[error("{0}")]
     Activation(#[from] ActivationError),
@@ -189,6 +194,7 @@ impl Supervisor {
         let inherited_places: Vec<bool> =
             inherited.listeners.iter().map(|sockets| !sockets.is_empty()).collect();
         let bound = bind::bind_missing(&config, std::mem::take(&mut inherited.listeners))?;
+        rights::settle(&config)?;
         let newly_bound = bound.iter().filter(|bound| !bound.is_inherited).count();
         let socket = match inherited.admin.take() {
             Some(descriptor) => admin::adopt(&config.admin, descriptor)?,
@@ -210,6 +216,7 @@ impl Supervisor {
                 .for_each(|(held, _)| held.share_all());
         }
         let registry = Arc::new(Registry::new(running, budget));
+        registry.buffers.set_limit(buffer_memory(&config));
         discovery.adopt(&config, &registry.discovery);
         let file = file.map(|(path, fingerprint)| {
             registry.reloads.loaded_from(path.display().to_string(), fingerprint);
@@ -360,6 +367,14 @@ fn nofile() -> usize {
             1024
         }
     }
+}
+
+/// What buffers may take, in bytes: `runtime.buffer_memory`, or a quarter of what there is.
+fn buffer_memory(config: &Config) -> usize {
+    /// Where the kernel does not tell how much there is.
+    const UNKNOWN: u64 = 256 * 1024 * 1024;
+    let auto = || memory::available().map_or(UNKNOWN, |bytes| bytes / 4);
+    usize::try_from(config.runtime.buffer_memory.unwrap_or_else(auto)).unwrap_or(usize::MAX)
 }
 
 /// Descriptors that are taken for good: a listening socket for each address and worker, once for the

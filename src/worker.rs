@@ -163,7 +163,7 @@ impl Worker {
         let budget = &registry.budget;
         Self {
             index,
-            buffers: Rc::default(),
+            buffers: Rc::new(BufferPool::new(Arc::clone(&registry.buffers))),
             pipes: Pipes::new(Arc::clone(budget)),
             timers: Timers::new(now),
             sessions: SessionTable::new(index, Arc::clone(budget), now),

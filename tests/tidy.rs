@@ -167,6 +167,30 @@ fn source_files_are_short_enough_to_read() {
     }
 }
 
+/// Clippy denies `unsafe` elsewhere; that each of it says why it is sound, only this sees.
+#[test]
+fn unsafe_code_is_in_sys_alone_and_says_why_it_is_sound() {
+    /// A comment may have several lines.
+    const ABOVE: usize = 6;
+    let mut blocks = 0;
+    for file in files_below(&at_root("src"), "rs") {
+        let text = text_of(&file);
+        let lines: Vec<&str> = text.lines().collect();
+        for (number, line) in lines.iter().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            if !["unsafe {", "unsafe fn", "unsafe impl"].iter().any(|word| code.contains(word)) {
+                continue;
+            }
+            let place = format!("{}:{}", file.display(), number + 1);
+            assert!(file.starts_with(at_root("src/sys")), "{place}: unsafe outside of src/sys");
+            let above = &lines[number.saturating_sub(ABOVE)..number];
+            assert!(above.iter().any(|line| line.contains("// SAFETY: ")), "{place}: no SAFETY comment");
+            blocks += 1;
+        }
+    }
+    assert!(blocks > 20, "{blocks} were found");
+}
+
 #[test]
 fn modules_use_only_those_below_them() {
     let row_of = |module: &str| MODULES.iter().position(|row| row.contains(&module));

@@ -59,8 +59,7 @@ pub struct ClientState {
 
 impl ClientState {
     /// Nothing is known but that the client may still be sending.
-    pub const OPEN: Self =
-        Self { peer_closed: false, read_to_end: false, announced_last: false, cut: false };
+    pub const OPEN: Self = Self { peer_closed: false, read_to_end: false, announced_last: false, cut: false };
     /// A read has found the end.
     pub const ENDED: Self = Self { peer_closed: true, read_to_end: true, ..Self::OPEN };
 }

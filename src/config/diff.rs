@@ -50,7 +50,8 @@ pub struct Thing {
 }
 
 /// Keys that are read once, at the start.
-const AT_START: [&str; 4] = ["admin.listen", "admin.token_file", "log.format", "log.access"];
+const AT_START: [&str; 6] =
+    ["runtime.user", "runtime.group", "admin.listen", "admin.token_file", "log.format", "log.access"];
 
 impl Difference {
     /// Whether nothing is different.

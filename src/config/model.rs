@@ -1,6 +1,10 @@
 //! The validated configuration: what the rest of the program reads. Nothing here can be wrong, and
 //! no default is left open. Built only by `config::compile`.
 
+mod limit;
+
+pub use limit::{ListenerLimit, Period, Rate};
+
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -33,6 +37,12 @@ pub struct Runtime {
     pub shutdown_timeout: Duration,
     /// From one count of all connections in the kernel to the next.
     pub census_interval: Duration,
+    /// Bytes that all buffers may take; `None`: a quarter of the memory that this process may have.
+    pub buffer_memory: Option<u64>,
+    /// Whom to become once all is bound, by name or number; `None`: nobody else.
+    pub user: Option<String>,
+    /// In which group; `None`: the user's own.
+    pub group: Option<String>,
     /// Whether a change of the configuration file is reloaded without being asked for.
     pub watch: bool,
 }
@@ -209,23 +219,6 @@ pub struct ListenerTimeout {
     pub half_close: Duration,
     /// Reading the peer's last bytes before close, or waiting for its acknowledgements.
     pub linger: Duration,
-}
-
-/// `[listener.limit]`; 0 is "no limit of its own" for the connection counts and `body_bytes`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ListenerLimit {
-    /// Sessions at once; 0: what the descriptor budget allows.
-    pub connections: usize,
-    /// Sessions at once from one client address; 0: no such limit.
-    pub connections_per_client: usize,
-    /// A request head, in bytes.
-    pub header_bytes: usize,
-    /// Header fields in a request.
-    pub headers: usize,
-    /// A request target, in bytes.
-    pub target_bytes: usize,
-    /// A request body, in bytes; 0: no limit.
-    pub body_bytes: u64,
 }
 
 /// `[[upstream]]`

@@ -3,7 +3,8 @@
 
 use super::model::{
     AccessLog, AdminListen, Backlog, Balance, ClientFin, Config, Discovery, DnsKind, DnsName, Endpoint,
-    Family, HashKey, Linger, Listener, LogFormat, Protocol, Resolver, TcpKeepalive, Upstream, UpstreamClose,
+    Family, HashKey, Linger, Listener, ListenerLimit, LogFormat, Protocol, Rate, Resolver, TcpKeepalive,
+    Upstream, UpstreamClose,
 };
 use serde_json::{Map, Value, json};
 use std::net::SocketAddr;
@@ -17,6 +18,9 @@ pub fn json(config: &Config) -> Value {
             "workers": config.runtime.workers,
             "shutdown_timeout": duration(config.runtime.shutdown_timeout),
             "census_interval": duration(config.runtime.census_interval),
+            "buffer_memory": config.runtime.buffer_memory.map_or_else(|| json!("auto"), |bytes| json!(size(bytes))),
+            "user": config.runtime.user.as_deref().unwrap_or("none"),
+            "group": config.runtime.group.as_deref().unwrap_or("auto"),
             "watch": config.runtime.watch,
         },
         "admin": {
@@ -46,7 +50,7 @@ pub fn json(config: &Config) -> Value {
 }
 
 fn listener(listener: &Listener, config: &Config) -> Value {
-    let (timeout, limit) = (&listener.timeout, &listener.limit);
+    let timeout = &listener.timeout;
     json!({
         "name": listener.name,
         "bind": listener.bind.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -67,14 +71,28 @@ fn listener(listener: &Listener, config: &Config) -> Value {
             "half_close": duration(timeout.half_close),
             "linger": duration(timeout.linger),
         },
-        "limit": {
-            "connections": limit.connections,
-            "connections_per_client": limit.connections_per_client,
-            "header_bytes": size(limit.header_bytes as u64),
-            "headers": limit.headers,
-            "target_bytes": size(limit.target_bytes as u64),
-            "body_bytes": size(limit.body_bytes),
-        },
+        "limit": listener_limit(&listener.limit),
+    })
+}
+
+fn listener_limit(limit: &ListenerLimit) -> Value {
+    let rate = |rate: &Option<Rate>| match rate {
+        Some(Rate { count, period, .. }) => json!(format!("{count}/{}", period.unit())),
+        None => json!("off"),
+    };
+    let burst = |rate: &Option<Rate>| rate.map_or(json!("auto"), |rate| json!(rate.burst));
+    json!({
+        "connections": limit.connections,
+        "connections_per_client": limit.connections_per_client,
+        "connection_rate_per_client": rate(&limit.connection_rate),
+        "connection_burst": burst(&limit.connection_rate),
+        "request_rate_per_client": rate(&limit.request_rate),
+        "request_burst": burst(&limit.request_rate),
+        "exempt_clients": limit.exempt_clients.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "header_bytes": size(limit.header_bytes as u64),
+        "headers": limit.headers,
+        "target_bytes": size(limit.target_bytes as u64),
+        "body_bytes": size(limit.body_bytes),
     })
 }
 

@@ -97,6 +97,7 @@ pub fn status(reason: RejectReason) -> (u16, &'static str) {
         Reject::BodyTooLarge => (413, "Content Too Large"),
         Reject::TargetTooLong => (414, "URI Too Long"),
         Reject::HeaderTooLarge => (431, "Request Header Fields Too Large"),
+        Reject::RequestRate | Reject::ConnectionRate => (429, "Too Many Requests"),
         Reject::ConnectFailed
         | Reject::UpstreamClosed
         | Reject::UpstreamReset

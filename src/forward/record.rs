@@ -23,6 +23,8 @@ pub struct Record {
     pub endpoint: Option<EndpointAddr>,
     /// Whether the connection had been used before.
     pub reused: Option<bool>,
+    /// How long the client is asked to wait, where it came too early.
+    pub retry_after: Option<Duration>,
     /// Bytes sent to the client, and received from it.
     pub sent: u64,
     received: u64,
@@ -53,6 +55,7 @@ impl Record {
             now,
             endpoint: None,
             reused: None,
+            retry_after: None,
             sent: 0,
             received: 0,
             connect: None,

@@ -5,7 +5,7 @@ use crate::http1::head::Method;
 use crate::reason::RejectReason;
 use std::io::Write;
 use std::pin::Pin;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use tokio::io::AsyncWrite;
 
 /// A request that is answered here.
@@ -17,6 +17,8 @@ pub struct Answer {
     pub method: Option<Method>,
     /// Whether the client's connection goes on.
     pub persist: bool,
+    /// How long the client is asked to wait before it tries again (RFC 9110 section 10.2.3).
+    pub retry_after: Option<Duration>,
 }
 
 impl Answer {
@@ -30,12 +32,15 @@ impl Answer {
             RejectReason::MethodRefused => "allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n",
             _ => "",
         };
+        // In whole seconds; less would be too early.
+        let retry = self.retry_after.map(|wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0));
+        let retry = retry.map(|seconds| format!("retry-after: {seconds}\r\n")).unwrap_or_default();
         let connection = if self.persist { "" } else { "connection: close\r\n" };
         let shown = if self.method == Some(Method::Head) { "" } else { body.as_str() };
         write!(
             out,
             "HTTP/1.1 {status} {phrase}\r\ndate: {date}\r\ncontent-type: text/plain\r\n\
-             content-length: {}\r\nx-millpond-reason: {reason}\r\n{allow}{connection}\r\n{shown}",
+             content-length: {}\r\nx-millpond-reason: {reason}\r\n{allow}{retry}{connection}\r\n{shown}",
             body.len(),
         )
         .expect("a vector takes every byte");
@@ -71,7 +76,12 @@ mod tests {
     #[test]
     fn an_answer_names_its_reason_twice_and_passes_the_strict_parser() {
         for reason in RejectReason::ALL {
-            let text = written(Answer { reason: *reason, method: Some(Method::Get), persist: false });
+            let text = written(Answer {
+                reason: *reason,
+                method: Some(Method::Get),
+                persist: false,
+                retry_after: None,
+            });
             assert!(text.contains(&format!("\r\nx-millpond-reason: {reason}\r\n")));
             assert!(text.ends_with(&format!(": {reason}\n")));
             let context = ResponseContext {
@@ -96,7 +106,22 @@ mod tests {
             reason: RejectReason::ConnectFailed,
             method: Some(Method::Head),
             persist: true,
+            retry_after: None,
         });
         assert!(text.ends_with("\r\n\r\n") && !text.contains("connection: close"));
+    }
+
+    #[test]
+    fn a_wait_is_told_in_whole_seconds_and_never_too_short() {
+        for (wait, told) in [(1, "1"), (1_000, "1"), (1_001, "2"), (60_000, "60")] {
+            let text = written(Answer {
+                reason: RejectReason::RequestRate,
+                method: Some(Method::Get),
+                persist: true,
+                retry_after: Some(Duration::from_millis(wait)),
+            });
+            assert!(text.starts_with("HTTP/1.1 429 Too Many Requests\r\n"), "{text}");
+            assert!(text.contains(&format!("\r\nretry-after: {told}\r\n")), "{text}");
+        }
     }
 }

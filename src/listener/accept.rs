@@ -116,8 +116,8 @@ fn admit(worker: &Rc<Worker>, inlet: &Rc<Inlet>, stream: TcpStream, client: Sock
         let _ = SockRef::from(&stream).set_linger(None);
     }
     match worker.sessions.open(&inlet.state, client, Instant::now()) {
-        Some(session) => dispatch::dispatch(worker, inlet, stream, session),
-        None => dispatch::refuse(worker, inlet, stream),
+        Ok(session) => dispatch::dispatch(worker, inlet, stream, session),
+        Err(refusal) => dispatch::refuse(worker, inlet, stream, refusal),
     }
 }
 

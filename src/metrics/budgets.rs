@@ -8,6 +8,8 @@ use std::sync::{Mutex, PoisonError};
 pub enum Resource {
     /// What clients and upstream connections may have of the descriptors; beyond it clients are refused.
     Connections,
+    /// Bytes of buffers (`runtime.buffer_memory`); beyond it they stay small, and long heads are refused.
+    Buffers,
     /// File descriptors of this process.
     Descriptors,
     /// Files that are open on the whole host.
@@ -18,12 +20,14 @@ pub enum Resource {
 
 impl Resource {
     /// Every resource, in the order in which they are told.
-    pub const ALL: [Self; 4] = [Self::Connections, Self::Descriptors, Self::Files, Self::Conntrack];
+    pub const ALL: [Self; 5] =
+        [Self::Connections, Self::Buffers, Self::Descriptors, Self::Files, Self::Conntrack];
 
     /// The name used in logs, metrics and JSON.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Connections => "connections",
+            Self::Buffers => "buffers",
             Self::Descriptors => "descriptors",
             Self::Files => "files",
             Self::Conntrack => "conntrack",

@@ -83,7 +83,7 @@ metrics! {
     CLOSE_WAIT_REAPED = Counter "millpond_close_wait_reaped_total" []
         "Sockets stuck in CLOSE_WAIT that were closed by force; each is a fault of ours.";
     BUDGET_USED = Gauge "millpond_budget_used" ["budget"]
-        "How much is taken of what can run out: descriptors for clients and upstream connections, all descriptors, files of the host, tracked connections.";
+        "How much is taken of what can run out: descriptors for clients and upstream connections, bytes of buffers, all descriptors, files of the host, tracked connections.";
     BUDGET_LIMIT = Gauge "millpond_budget_limit" ["budget"]
         "All there is of it.";
     BUDGET_EXHAUSTION = Gauge "millpond_budget_exhaustion_seconds" ["budget"]

@@ -35,6 +35,9 @@ pub(crate) fn config() -> Config {
             shutdown_timeout: Duration::from_secs(30),
             watch: false,
             census_interval: Duration::from_secs(2),
+            buffer_memory: None,
+            user: None,
+            group: None,
         },
         admin: model::Admin { listen: model::AdminListen::Tcp(address(9900)), token_file: None },
         log: model::Log {
@@ -250,6 +253,9 @@ fn listener(name: &str, ports: &[u16], protocol: model::Protocol) -> model::List
         limit: model::ListenerLimit {
             connections: 0,
             connections_per_client: 0,
+            connection_rate: None,
+            request_rate: None,
+            exempt_clients: Vec::new(),
             header_bytes: 32 * 1024,
             headers: 100,
             target_bytes: 8 * 1024,

@@ -4,12 +4,12 @@
 //! costs it once. Entries are written by their session in plain cells: no lock, no clock, nothing
 //! allocated between accept and close.
 
-use super::{Phase, Session};
+use super::{Phase, Rated, Session};
 use crate::addr::ClientAddr;
 use crate::budget::Budget;
 use crate::metrics::counters::ListenerCounters;
 use crate::pool::Identity;
-use crate::reason::CloseReason;
+use crate::reason::{CloseReason, RejectReason};
 use crate::registry::ListenerState;
 use crate::timer::{NO_TIMER, Timer, TimerId};
 use slab::Slab;
@@ -50,6 +50,15 @@ pub struct Entry {
 /// The resolution of [`Entry::age`].
 const UNIT: Duration = Duration::from_millis(100);
 
+/// Why a client gets no session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Which limit is reached.
+    pub reason: RejectReason,
+    /// For how long, if that can be told.
+    pub retry_after: Option<Duration>,
+}
+
 /// Some of the entries of a table.
 #[derive(Debug)]
 pub struct Page {
@@ -66,29 +75,42 @@ impl SessionTable {
         Rc::new(Self { entries, worker, budget, base: now, emptied })
     }
 
-    /// Opens a session for a client accepted at `now`. `None`: a limit is reached.
+    /// Opens a session for a client accepted at `now`.
+    ///
+    /// # Errors
+    /// A limit is reached.
     pub fn open(
         self: &Rc<Self>,
         listener: &Arc<ListenerState>,
         client: ClientAddr,
         now: Instant,
-    ) -> Option<Session> {
+    ) -> Result<Session, Refusal> {
+        const FULL: Refusal = Refusal { reason: RejectReason::ConnectionLimit, retry_after: None };
         let limit = &listener.config.limit;
         let open = || listener.gauge(|w| &w.sessions);
         if limit.connections > 0 && open() >= limit.connections as u64 {
-            return None;
+            return Err(FULL);
+        }
+        let address = client.0.ip();
+        if let Some(rate) = &limit.connection_rate
+            && !limit.exempts(address)
+        {
+            let admitted = listener.clients.admit(address, Rated::Connections, rate, now);
+            admitted
+                .map_err(|wait| Refusal { reason: RejectReason::ConnectionRate, retry_after: Some(wait) })?;
         }
         if !self.budget.take_client() {
-            return None;
+            return Err(FULL);
         }
         let per_client = limit.connections_per_client;
-        if per_client > 0 && !listener.clients.enter(client.0.ip(), per_client) {
+        let is_counted = per_client > 0 && !limit.exempts(address);
+        if is_counted && !listener.clients.enter(address, per_client) {
             self.budget.release_client();
-            return None;
+            return Err(FULL);
         }
         listener.workers[self.worker].sessions.inc();
         listener.workers[self.worker].sessions_total.inc();
-        Some(self.insert(Arc::clone(listener), client, now))
+        Ok(self.insert(Arc::clone(listener), client, now))
     }
 
     fn insert(self: &Rc<Self>, listener: Arc<ListenerState>, client: ClientAddr, now: Instant) -> Session {
@@ -234,8 +256,9 @@ impl Entry {
         let counters = self.counters();
         counters.sessions.dec();
         counters.closes.inc(self.reason.get().index());
-        if self.listener.config.limit.connections_per_client > 0 {
-            self.listener.clients.leave(self.client.0.ip());
+        let (limit, client) = (&self.listener.config.limit, self.client.0.ip());
+        if limit.connections_per_client > 0 && !limit.exempts(client) {
+            self.listener.clients.leave(client);
         }
         self.table.budget.release_client();
         let mut entries = self.table.entries.borrow_mut();

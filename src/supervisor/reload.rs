@@ -186,6 +186,8 @@ impl Reloader {
     /// What is fixed when the process starts stays as it is.
     fn effective(&self, mut config: Config) -> Config {
         config.admin = self.started.admin.clone();
+        config.runtime.user = self.started.runtime.user.clone();
+        config.runtime.group = self.started.runtime.group.clone();
         config.log.format = self.started.log.format;
         config.log.access = self.started.log.access.clone();
         config
@@ -215,6 +217,7 @@ impl Reloader {
             states.iter().for_each(|state| state.workers.grow_to(places));
             adapt(&wanted, &held, &states, &mut notes);
             self.registry.budget.set_fixed(descriptors(&held, places) + discovery::descriptors(config));
+            self.registry.buffers.set_limit(super::buffer_memory(config));
             *all_held = held;
             let (upstreams, leaving) = upstreams.begin(workers);
             let leaving =

@@ -1,15 +1,15 @@
 //! `[[listener]]`
 
 use super::upstream::reference;
-use super::{Placed, secs, socket};
+use super::{Placed, limit, secs, socket};
 use crate::config::address;
 use crate::config::diagnostic::{Fault, Problems};
 use crate::config::model::{
-    Backlog, ClientFin, Linger, Listener, ListenerLimit, ListenerSocket, ListenerTimeout, Protocol, Upstream,
+    Backlog, ClientFin, Linger, Listener, ListenerSocket, ListenerTimeout, Protocol, Upstream,
 };
 use crate::config::section::Section;
 use crate::config::suggest::closest;
-use crate::config::values::{deadline, flag, name, number, one_of, or_word, seconds, size, text, word};
+use crate::config::values::{deadline, flag, name, number, one_of, or_word, seconds, text, word};
 use config::Value;
 use std::net::SocketAddr;
 
@@ -18,8 +18,6 @@ const LINGER_MAX: u64 = 3600;
 /// TCP_DEFER_ACCEPT is turned into a number of SYN-ACKs, of which the kernel sends 255 at most:
 /// an hour is beyond what they last.
 const DEFER_MAX: u64 = 3600;
-const KIB: u64 = 1024;
-const HEAD_MAX: u64 = 1024 * KIB;
 
 pub(super) fn all<'a>(
     root: &Section<'a>,
@@ -51,7 +49,7 @@ fn listener(section: &Section<'_>, upstreams: &[Placed<'_, Upstream>], problems:
         upstream: reference(section, upstreams, problems),
         socket: socket(&section.section("socket"), problems),
         timeout: timeout(&section.section("timeout"), protocol, problems),
-        limit: limit(&section.section("limit"), problems),
+        limit: limit::limit(&section.section("limit"), problems),
         client_fin: section.read("client_fin", problems, client_fin).unwrap_or(ClientFin::Finish),
     }
 }
@@ -125,23 +123,5 @@ fn timeout(section: &Section<'_>, protocol: Protocol, problems: &mut Problems) -
         body: section.read("body", problems, deadline).unwrap_or(secs(30)),
         half_close: section.read("half_close", problems, deadline).unwrap_or(secs(30)),
         linger: section.read("linger", problems, deadline).unwrap_or(secs(2)),
-    }
-}
-
-fn limit(section: &Section<'_>, problems: &mut Problems) -> ListenerLimit {
-    let connections = number(0..=i64::MAX);
-    let header_bytes = section.read("header_bytes", problems, size(KIB..=HEAD_MAX)).unwrap_or(32 * 1024);
-    let target_bytes = section.read("target_bytes", problems, size(64..=HEAD_MAX));
-    if target_bytes.is_some_and(|target| target > header_bytes) {
-        let message = format!("a target of this length never fits limit.header_bytes ({header_bytes})");
-        problems.error(&section.site_of("target_bytes"), message, "write less, or more for header_bytes");
-    }
-    ListenerLimit {
-        connections: section.read("connections", problems, &connections).unwrap_or(0),
-        connections_per_client: section.read("connections_per_client", problems, &connections).unwrap_or(0),
-        header_bytes,
-        headers: section.read("headers", problems, number(1..=1000)).unwrap_or(100),
-        target_bytes: target_bytes.unwrap_or(header_bytes.min(8 * 1024)),
-        body_bytes: section.read("body_bytes", problems, size(0..=u64::MAX)).unwrap_or(0),
     }
 }

@@ -6,6 +6,7 @@
 //! was an error.
 
 mod endpoints;
+mod limit;
 mod lints;
 mod listener;
 mod nat;

@@ -6,8 +6,8 @@ use crate::config::diagnostic::{Fault, Problems};
 use crate::config::model::{AccessLog, Admin, AdminListen, Log, LogFormat, Runtime};
 use crate::config::section::Section;
 use crate::config::suggest::closest;
-use crate::config::values::{duration, flag, number, one_of, or_word, shown, text, word};
-use config::Value;
+use crate::config::values::{duration, flag, number, one_of, or_word, shown, size, text, word};
+use config::{Value, ValueKind};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,6 +15,8 @@ use tracing_subscriber::EnvFilter;
 
 /// More threads than any host has cores are a slip of the pen.
 const WORKERS_MAX: i64 = 1024;
+/// Less would do without any buffers of the usual size.
+const BUFFERS_MIN: u64 = 1024 * 1024;
 const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9900);
 
 pub(super) fn runtime(root: &Section<'_>, cores: usize, problems: &mut Problems) -> Runtime {
@@ -24,8 +26,26 @@ pub(super) fn runtime(root: &Section<'_>, cores: usize, problems: &mut Problems)
         workers: workers.flatten().unwrap_or_else(|| cores.clamp(1, WORKERS_MAX as usize)),
         shutdown_timeout: section.read("shutdown_timeout", problems, duration).unwrap_or(secs(30)),
         census_interval: section.read("census_interval", problems, census_interval).unwrap_or(secs(2)),
+        buffer_memory: section
+            .read("buffer_memory", problems, or_word("auto", size(BUFFERS_MIN..=u64::MAX / 2)))
+            .flatten(),
+        user: section.read("user", problems, or_word("none", account)).flatten(),
+        group: section.read("group", problems, or_word("auto", account)).flatten(),
         watch: section.read("watch", problems, flag).unwrap_or(false),
     }
+}
+
+/// A name or a number. Whether this host has such a user is not for here: the configuration may be another's.
+fn account(value: &Value) -> Result<String, Fault> {
+    if let ValueKind::I64(number @ 0..=0xFFFF_FFFE) = value.kind {
+        return Ok(number.to_string());
+    }
+    let fix = "write a name such as \"millpond\", or a number";
+    let is_name = |text: &&str| {
+        !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c == ':' || c == '\0')
+    };
+    let name = text(value).ok().filter(is_name);
+    name.map(str::to_owned).ok_or_else(|| Fault::new(format!("{} is no account", shown(value)), fix))
 }
 
 /// A census that is older than the deadlines of what it watches would be of no use.

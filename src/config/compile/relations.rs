@@ -10,10 +10,12 @@ use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
 
 /// Keys of a listener that only HTTP gives a meaning.
-const HTTP_LISTENER_KEYS: [&str; 7] = [
+const HTTP_LISTENER_KEYS: [&str; 9] = [
     "client_fin",
     "timeout.header",
     "timeout.body",
+    "limit.request_rate_per_client",
+    "limit.request_burst",
     "limit.header_bytes",
     "limit.headers",
     "limit.target_bytes",

@@ -189,7 +189,9 @@ impl ResponseSide {
         if self.input.is_full() {
             // Only a head can fill a buffer without anything to stage; the parser bounds it.
             let grown = (self.input.capacity() * 2).min(LIMITS.bytes + 1);
-            self.input.reserve(grown);
+            if !self.input.reserve(grown) {
+                return Poll::Ready(Err(Failure::BadResponse(RejectReason::Memory)));
+            }
         }
         match ready!(poll_read(endpoint, cx, &mut self.input)) {
             Ok(0) if self.head.is_none() => Poll::Ready(Err(self.closed_early(Failure::EndpointClosed))),

@@ -1,5 +1,6 @@
 //! An HTTP client's session: requests one after the other, each through an exchange.
 
+mod rate;
 mod read;
 mod request;
 
@@ -151,7 +152,8 @@ impl HttpSession {
         reason: RejectReason,
         persist: bool,
     ) {
-        record.sent = self.answer(method, reason, persist).await;
+        let answer = Answer { reason, method, persist, retry_after: record.retry_after };
+        record.sent = self.answer(answer).await;
         record.end(
             &self.session,
             &self.inlet,
@@ -163,10 +165,10 @@ impl HttpSession {
 
     /// Sends millpond's own answer, within `timeout.body`, and before all is to be over; returns its
     /// length in bytes.
-    async fn answer(&mut self, method: Option<Method>, reason: RejectReason, persist: bool) -> u64 {
-        self.session.counters().rejects.inc(reason.index());
+    async fn answer(&mut self, answer: Answer) -> u64 {
+        self.session.counters().rejects.inc(answer.reason.index());
         let mut out = self.worker.buffers.lend_head();
-        Answer { reason, method, persist }.write_to(out.bytes());
+        answer.write_to(out.bytes());
         let timeout = &self.inlet.state.config.timeout;
         let due = Instant::now() + timeout.body;
         self.timer.set(self.client_closed.map_or(due, |over| over.min(due)));

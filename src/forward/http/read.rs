@@ -109,7 +109,9 @@ impl HeadReader<'_> {
             }
             if input.is_full() {
                 let grown = (input.capacity() * 2).min(self.limits.bytes + 1);
-                input.reserve(grown);
+                if !input.reserve(grown) {
+                    return Poll::Ready(Err(HeadEnd::Reject(RejectReason::Memory)));
+                }
             }
             match poll_read(self.stream, cx, input) {
                 Poll::Ready(Ok(0)) if input.is_empty() => return Poll::Ready(Err(HeadEnd::Fin)),

@@ -49,6 +49,10 @@ impl HttpSession {
                 return Next::End(End::open(CloseReason::BadRequest));
             }
         };
+        if let Some(wait) = self.over_rate(record.now) {
+            let persist = self.may_persist(&head, &request, input);
+            return self.refuse_for_rate(&mut record, head.method, wait, persist).await;
+        }
         let mut retried = false;
         loop {
             let want = if retried { Want::Fresh } else { Want::Any };

@@ -60,6 +60,7 @@ fn read(resource: Resource, registry: &Registry) -> Option<Reading> {
             let budget = &registry.budget;
             Some(Ok(((budget.used() + budget.pipes()) as u64, budget.limit() as u64)))
         }
+        Resource::Buffers => Some(Ok((registry.buffers.used() as u64, registry.buffers.limit() as u64))),
         Resource::Descriptors => {
             let limit = descriptors_limit(registry.budget.nofile() as u64);
             Some(match limits::counted_descriptors().map_err(text) {
@@ -130,6 +131,10 @@ fn remedy(resource: Resource) -> &'static str {
         Resource::Connections => {
             "beyond the limit clients are refused; raise RLIMIT_NOFILE (LimitNOFILE= in a systemd unit), or \
              find out who holds so many: millpond conns"
+        }
+        Resource::Buffers => {
+            "beyond the limit buffers stay small and long heads are refused; find out whose bytes are held up \
+             (millpond conns), or raise runtime.buffer_memory"
         }
         Resource::Descriptors => "raise RLIMIT_NOFILE (LimitNOFILE= in a systemd unit)",
         Resource::Files => "raise fs.file-max, or find out which process has them",

@@ -1,6 +1,7 @@
 //! What millpond answers by itself: the status, the reason, and what becomes of the connections.
 
 mod limits;
+mod rates;
 mod requests;
 mod slow;
 mod upstream;
@@ -9,7 +10,10 @@ use crate::harness::{Client, Message};
 use libtest_mimic::Trial;
 
 pub(crate) fn tests() -> Vec<Trial> {
-    [requests::tests(), limits::tests(), slow::tests(), upstream::tests()].into_iter().flatten().collect()
+    [requests::tests(), limits::tests(), rates::tests(), slow::tests(), upstream::tests()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// The response is millpond's own, for this reason, and well formed.

@@ -4,6 +4,7 @@ use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::config::load::{Loaded, parse_str};
 
 mod discovery;
+mod limit;
 mod lints;
 mod model;
 mod source;

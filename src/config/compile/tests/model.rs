@@ -55,6 +55,9 @@ fn default_listener() -> Listener {
         limit: ListenerLimit {
             connections: 0,
             connections_per_client: 0,
+            connection_rate: None,
+            request_rate: None,
+            exempt_clients: Vec::new(),
             header_bytes: 32 << 10,
             headers: 100,
             target_bytes: 8 << 10,
@@ -107,7 +110,7 @@ fn default_upstream() -> Upstream {
 
 /// A value other than the default for every key that can have one beside the others.
 const EVERY_KEY: &str = r#"
-runtime = { workers = 3, shutdown_timeout = "0s", census_interval = "500ms" }
+runtime = { workers = 3, shutdown_timeout = "0s", census_interval = "500ms", buffer_memory = "3MiB", user = "www", group = 33 }
 admin = { listen = "unix:/run/millpond.sock", token_file = "/run/token" }
 log = { level = "warn,millpond=trace", format = "json", access = "/var/log/a" }
 [[listener]]
@@ -163,7 +166,15 @@ fn every_key_of_the_process_reaches_the_model() {
     let Loaded { config, warnings, .. } = loaded(EVERY_KEY);
     assert_eq!(warnings, []);
     let census_interval = Duration::from_millis(500);
-    let runtime = Runtime { workers: 3, shutdown_timeout: Duration::ZERO, census_interval, watch: false };
+    let runtime = Runtime {
+        workers: 3,
+        shutdown_timeout: Duration::ZERO,
+        census_interval,
+        buffer_memory: Some(3 << 20),
+        user: Some("www".into()),
+        group: Some("33".into()),
+        watch: false,
+    };
     assert_eq!(config.runtime, runtime);
     assert_eq!(config.admin.listen, AdminListen::Unix("/run/millpond.sock".into()));
     assert_eq!(config.admin.token_file, Some("/run/token".into()));

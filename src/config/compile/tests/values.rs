@@ -238,6 +238,36 @@ const WRONG_IN_LISTENER: &[(&str, &str, &str, &str)] = &[
     ),
     ("limit.body_bytes", "[listener.limit]\nbody_bytes = \"big\"", "\"big\" is not a size", "\"32KiB\""),
     ("limit.connections", "[listener.limit]\nconnections = -1", "-1 is out of range", "from 0"),
+    (
+        "limit.request_rate_per_client",
+        "[listener.limit]\nrequest_rate_per_client = 100",
+        "100 is not a rate",
+        "such as \"100/s\", or \"off\"",
+    ),
+    (
+        "limit.request_rate_per_client",
+        "[listener.limit]\nrequest_rate_per_client = \"100/d\"",
+        "\"100/d\" is not a rate",
+        "s, m or h",
+    ),
+    (
+        "limit.connection_rate_per_client",
+        "[listener.limit]\nconnection_rate_per_client = \"0/s\"",
+        "\"0/s\" is out of range",
+        "write \"1/s\" to \"1000000/s\", or \"off\"",
+    ),
+    (
+        "limit.connection_burst",
+        "[listener.limit]\nconnection_rate_per_client = \"10/s\"\nconnection_burst = 0",
+        "0 is out of range",
+        "from 1 to 1000000, or \"auto\"",
+    ),
+    (
+        "limit.exempt_clients",
+        "[listener.limit]\nexempt_clients = \"192.0.2.1\"",
+        "\"192.0.2.1\" is not a list",
+        "[\"192.0.2.0/24\"]",
+    ),
 ];
 
 #[test]
