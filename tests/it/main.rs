@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod admin;
+mod attack;
 mod balancing;
 mod cli;
 mod conformance;
@@ -24,6 +25,7 @@ mod ports;
 mod real;
 mod refusals;
 mod reload;
+mod rights;
 mod service;
 mod tcp;
 mod upgrade;
@@ -50,6 +52,7 @@ fn main() {
         forwarding::tests(),
         refusals::tests(),
         conformance::tests(),
+        attack::tests(),
         pool::tests(),
         ports::tests(),
         balancing::tests(),
@@ -60,6 +63,7 @@ fn main() {
         reload::tests(),
         upgrade::tests(),
         service::tests(),
+        rights::tests(),
         cli::tests(),
         orders::tests(),
         dns::tests(),

@@ -7,6 +7,7 @@
 mod disk;
 mod doctor;
 mod forecast;
+mod half_open;
 mod memory;
 mod namespace;
 mod ports;
@@ -24,6 +25,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         time_wait::tests(),
         ports::tests(),
         silent::tests(),
+        half_open::tests(),
         memory::tests(),
         disk::tests(),
         doctor::tests(),

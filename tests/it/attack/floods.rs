@@ -1,0 +1,128 @@
+//! Too much at once.
+
+use super::scene::{Scene, bystander, crowd};
+use libtest_mimic::Trial;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::thread;
+use std::time::Instant;
+
+pub(crate) fn tests() -> Vec<Trial> {
+    crate::trials![
+        one_client_against_many,
+        a_flood_of_connections,
+        a_flood_of_requests,
+        huge_pipelines,
+        pipelines_whose_answers_nobody_takes,
+    ]
+}
+
+/// `connections_per_client` leaves the rest to others.
+fn one_client_against_many() {
+    let scene = Scene::with_deadlines("5s", "limit.connections_per_client = 20", "");
+    let _attackers = scene.withstand(|address| crowd(address, 200, ""));
+    assert_eq!(scene.rejects("connection_limit"), 180);
+    scene.ends("refused", 180);
+    scene.ends("idle_timeout", 20);
+}
+
+/// The most that a flood does: the kernel keeps a port for each connection of it.
+const FLOOD_MAX: usize = 5000;
+
+/// Somebody who does this again and again, until it is ended, and how often it succeeded.
+struct Flood {
+    is_over: Arc<AtomicBool>,
+    done: Arc<AtomicUsize>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Flood {
+    fn of(address: SocketAddr, mut once: impl FnMut(SocketAddr) -> bool + Send + 'static) -> Self {
+        let (is_over, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let (over, count) = (Arc::clone(&is_over), Arc::clone(&done));
+        let thread = thread::spawn(move || {
+            while !over.load(Relaxed) && count.load(Relaxed) < FLOOD_MAX {
+                if once(address) {
+                    count.fetch_add(1, Relaxed);
+                }
+            }
+        });
+        Self { is_over, done, thread: Some(thread) }
+    }
+
+    fn end(mut self) -> usize {
+        self.is_over.store(true, Relaxed);
+        self.thread.take().expect("once").join().unwrap();
+        self.done.load(Relaxed)
+    }
+}
+
+/// No more than the rate and its burst are served; the rest is answered 429 and closed.
+fn a_flood_of_connections() {
+    let limit = "limit.connection_rate_per_client = \"20/s\"\nlimit.exempt_clients = [\"127.0.0.2\"]";
+    let scene = Scene::new(limit);
+    let began = Instant::now();
+    let flood = scene.withstand(|address| Flood::of(address, |address| TcpStream::connect(address).is_ok()));
+    let connections = flood.end();
+    let served = 20 + 20 * (began.elapsed().as_secs() as usize + 1);
+    assert!(connections > 2 * served, "{connections} connections are no flood");
+    let all = connections as u64;
+    crate::harness::eventually("all are accepted", || {
+        let sessions = scene.process.statistics()["listeners"][0]["closes"].clone();
+        let of = |reason: &str| sessions[reason].as_u64().unwrap_or_default();
+        // Those of the bystander are among the first.
+        of("client_fin") + of("client_reset") + of("refused") >= all
+    });
+    let refused = scene.rejects("connection_rate");
+    assert!(
+        refused + served as u64 >= all,
+        "{refused} of {all} were refused, at most {served} are to be served"
+    );
+}
+
+/// The same on one connection, which goes on, and on several.
+fn a_flood_of_requests() {
+    let limit = "limit.request_rate_per_client = \"20/s\"\nlimit.exempt_clients = [\"127.0.0.2\"]";
+    let scene = Scene::new(limit);
+    let began = Instant::now();
+    let flood = scene.withstand(|address| {
+        let mut client = crate::harness::Client::connect(address);
+        Flood::of(address, move |_| client.get("/").status() > 0)
+    });
+    let requests = flood.end();
+    let served = 20 + 20 * (began.elapsed().as_secs() as usize + 1);
+    assert!(requests > 2 * served, "{requests} requests are no flood");
+    let refused = scene.rejects("request_rate") as usize;
+    assert!(refused + served >= requests, "{refused} of {requests} were refused, {served} may be served");
+}
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: test\r\n\r\n";
+
+/// Thousands of requests in one go are served one after the other, and others in between.
+fn huge_pipelines() {
+    const EACH: usize = 2000;
+    let scene = Scene::new("");
+    let clients = scene.withstand(|address| {
+        let many = |_| {
+            thread::spawn(move || {
+                let mut client = bystander(address);
+                client.send(GET.repeat(EACH));
+                (0..EACH).filter(|_| client.response().text() == "ok").count()
+            })
+        };
+        (0..4).map(many).collect::<Vec<_>>()
+    });
+    for client in clients {
+        assert_eq!(client.join().unwrap(), EACH);
+    }
+}
+
+/// Who does not take the answers is read from no more, and is ended after `timeout.body`.
+fn pipelines_whose_answers_nobody_takes() {
+    let scene = Scene::new("");
+    // More than all buffers on the way take of answers that are longer than what asks for them.
+    let requests = "GET /big HTTP/1.1\r\nHost: test\r\n\r\n".repeat(5000);
+    let _attackers = scene.withstand(|address| crowd(address, 20, &requests));
+    scene.ends("body_timeout", 20);
+}
