@@ -17,6 +17,7 @@ mod faults;
 mod forwarding;
 mod half_close;
 mod harness;
+mod isolation;
 mod life;
 mod netns;
 mod orders;
@@ -53,6 +54,7 @@ fn main() {
         refusals::tests(),
         conformance::tests(),
         attack::tests(),
+        isolation::tests(),
         pool::tests(),
         ports::tests(),
         balancing::tests(),
