@@ -27,7 +27,7 @@ pub mod upgrade;
 
 pub use bind::{AdminHandle, AdminSocket, BindError, adopt, bind, name};
 pub use reload::{ReloadError, Reloaded};
-pub use server::serve;
+pub use server::{serve, serve_connection};
 pub use token::{Token, TokenError};
 pub use upgrade::{UpgradeError, Upgraded};
 

@@ -93,6 +93,17 @@ pub async fn serve(
     Ok(())
 }
 
+/// Serves one connection as those of a TCP socket without a token are, whatever carries it.
+pub async fn serve_connection(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    state: Arc<AdminState>,
+) {
+    let closing = CancellationToken::new();
+    let site = Site::new(state, None, closing.clone());
+    let visitor = Visitor { transport: Transport::Tcp, peer: "memory".to_owned(), pulse: Arc::default() };
+    connection(Box::new(stream), &visitor, &site, &closing).await;
+}
+
 struct Accepted {
     stream: Box<dyn Stream>,
     visitor: Visitor,

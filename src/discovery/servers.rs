@@ -8,7 +8,6 @@ use crate::config::model;
 use hickory_resolver::config::{
     ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
 };
-use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::{Query, ResponseCode};
 use hickory_resolver::proto::rr::{self, Name, RData, RecordType};
@@ -177,7 +176,7 @@ impl std::fmt::Debug for Open {
 
 async fn lookup(server: &Resolver<Runtime>, name: &Name, question: &Question) -> Reply {
     match server.lookup(name.clone(), record_type(question.kind)).await {
-        Ok(lookup) => records(&lookup, question.kind),
+        Ok(lookup) => records(lookup.answers(), lookup.additionals(), question.kind),
         Err(error) => refused(&error),
     }
 }
@@ -208,17 +207,18 @@ fn record_type(kind: Kind) -> RecordType {
     }
 }
 
-fn records(lookup: &Lookup, kind: Kind) -> Reply {
-    let wanted = lookup.answers().iter().filter(|record| record.record_type() == record_type(kind));
+/// What a message says that answers a question of this kind: its answers, and its additional records.
+pub fn records(answers: &[rr::Record], additionals: &[rr::Record], kind: Kind) -> Reply {
+    let wanted = answers.iter().filter(|record| record.record_type() == record_type(kind));
     let records: Vec<Record> = wanted.filter_map(record).collect();
     if records.is_empty() {
         return Reply::None { exists: true, ttl: None };
     }
-    let others = lookup.additionals().iter();
+    let others = additionals.iter();
     let others: Vec<_> =
         others.filter_map(|record| Some((plain(&record.name), address(record)?, record.ttl))).collect();
     // Aliases on the way count, too.
-    let ttls = lookup.answers().iter().map(|record| record.ttl).chain(others.iter().map(|(_, _, ttl)| *ttl));
+    let ttls = answers.iter().map(|record| record.ttl).chain(others.iter().map(|(_, _, ttl)| *ttl));
     Reply::Records {
         records,
         ttl: Duration::from_secs(ttls.min().unwrap_or(0).into()),
