@@ -1,18 +1,13 @@
 //! Processes that stand still for a while (SIGSTOP, a host that swaps, a virtual machine that is moved), and go on.
 
 use crate::harness::{Client, Origin, Running, Setup, eventually};
-use crate::life::gated;
 use libtest_mimic::Trial;
 use rustix::process::Signal;
 use std::thread;
 use std::time::Duration;
 
 pub(crate) fn tests() -> Vec<Trial> {
-    crate::trials![
-        an_answer_that_came_meanwhile_is_passed_on,
-        clients_that_spoke_meanwhile_are_served,
-        an_endpoint_that_stood_still_is_waited_for,
-    ]
+    crate::trials![clients_that_spoke_meanwhile_are_served, an_endpoint_that_stood_still_is_waited_for]
 }
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: test\r\n\r\n";
@@ -26,17 +21,6 @@ fn stopped(process: &Running, meanwhile: impl FnOnce()) {
     meanwhile();
     thread::sleep(STOPPED);
     process.signal(Signal::CONT);
-}
-
-fn an_answer_that_came_meanwhile_is_passed_on() {
-    let (origin, gate) = gated();
-    let setup = Setup::http([origin.address()]).upstream("timeout.response_header = \"1s\"");
-    let process = Running::start(&setup);
-    let mut clients: Vec<Client> = (0..20).map(|_| Client::connect(process.address())).collect();
-    clients.iter().for_each(|client| client.send(GET));
-    origin.wait_for_requests(20);
-    stopped(&process, || gate.open());
-    clients.iter_mut().for_each(|client| assert_eq!(client.response().text(), "ok"));
 }
 
 fn clients_that_spoke_meanwhile_are_served() {
