@@ -88,27 +88,28 @@ fn ten_mebibytes_in_chunks_each_way_at_once() {
 
 /// They go past the buffers, and not one byte of what is behind them does.
 fn long_bodies_leave_their_connections_as_they_were() {
+    const LONG: usize = 1 << 20;
     let origin = Origin::start(|conn| {
         for _ in 0..4 {
             conn.request();
-            conn.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {LARGE}\r\n\r\n"));
-            conn.send(pattern(LARGE));
+            conn.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {LONG}\r\n\r\n"));
+            conn.send(pattern(LONG));
         }
         conn.hold();
     });
     let proxy = Proxy::http(origin.address());
     let mut client = Client::connect(proxy.address());
-    let mut requests = format!("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: {LARGE}\r\n\r\n").into_bytes();
-    requests.extend(pattern(LARGE));
+    let mut requests = format!("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: {LONG}\r\n\r\n").into_bytes();
+    requests.extend(pattern(LONG));
     requests.extend(b"GET / HTTP/1.1\r\nHost: t\r\n\r\n");
     for _ in 0..2 {
         client.send(&requests);
         for _ in 0..2 {
-            assert!(client.response().body == pattern(LARGE));
+            assert!(client.response().body == pattern(LONG));
         }
     }
     for (number, request) in origin.wait_for_requests(4).iter().enumerate() {
-        assert!(request.message.body == if number % 2 == 0 { pattern(LARGE) } else { Vec::new() });
+        assert!(request.message.body == if number % 2 == 0 { pattern(LONG) } else { Vec::new() });
     }
     assert_eq!(proxy.opened(), 1);
 }

@@ -64,6 +64,7 @@ impl Hall {
     }
 }
 
+#[allow(clippy::print_stdout, reason = "the seed replays it, and the figures say what was tried")]
 fn no_client_gets_what_is_anothers() {
     let number = |variable: &str| std::env::var(variable).ok().map(|text| text.parse().expect("a number"));
     let seed = number("MILLPOND_SEED").unwrap_or_else(|| RandomState::new().hash_one(()));
