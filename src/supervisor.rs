@@ -12,6 +12,7 @@ mod rights;
 mod service;
 mod sockets;
 mod sources;
+mod start_error;
 mod takeover;
 mod team;
 mod upgrade;
@@ -22,6 +23,7 @@ pub use mender::{RELAPSE_TIME, RELAPSES};
 pub use reload::Reloader;
 pub use rights::RightsError;
 pub use service::Service;
+pub use start_error::StartError;
 pub use takeover::{Predecessor, TakeoverError};
 pub use upgrade::{Program, Upgrader};
 
@@ -29,7 +31,7 @@ use crate::admin::{self, AdminSocket, AdminState};
 use crate::budget::Budget;
 use crate::command::Crew;
 use crate::config::model::Config;
-use crate::listener::bind::{self, BindError, Bound};
+use crate::listener::bind::{self, Bound};
 use crate::observe::access_log::AccessLog;
 use crate::observe::census::Census;
 use crate::registry::{Leaving, Registry, Running};
@@ -106,38 +108,6 @@ pub struct Beginning {
     pub predecessor: Option<Predecessor>,
     /// The service manager.
     pub service: Service,
-}
-
-/// Why the proxy did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// Listeners that could not be bound; nothing is bound.
-    #[error("{}", bind::lines(.0))]
-    Bind(Vec<BindError>),
-    /// The admin server could not be bound.
-    #[error("{0}")]
-    Admin(#[from] admin::BindError),
-    /// The process that was to be taken over from is gone, or does not play its part.
-    #[error("{0}")]
-    Takeover(#[from] TakeoverError),
-    /// It cannot become the user that it is to run as.
-    #[error("{0}")]
-    Rights(#[from] RightsError),
-    /// A socket that the service manager has opened is of no use.
-    #[error("{0}")]
-    Activation(#[from] ActivationError),
-    /// The access log could not be opened.
-    #[error("access log: {0}")]
-    AccessLog(io::Error),
-    /// A thread or a runtime could not be started.
-    #[error("cannot start a thread: {0}")]
-    Thread(io::Error),
-}
-
-impl From<Vec<BindError>> for StartError {
-    fn from(errors: Vec<BindError>) -> Self {
-        Self::Bind(errors)
-    }
 }
 
 /// How a drain went.

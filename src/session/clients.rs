@@ -10,6 +10,7 @@ use crate::config::model::Rate;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -68,6 +69,9 @@ impl ClientTable {
 struct RateTable {
     /// What times are counted from.
     base: Instant,
+    /// The latest of them. A worker's clock is read once a turn, so that one is behind another: what the one has
+    /// counted a moment ahead must not be held against who comes to the other.
+    latest: AtomicU64,
     /// With keys of its own, so that nobody can choose addresses for the place that they fall on.
     hasher: RandomState,
     sets: Box<[Mutex<[Place; WAYS]>]>,
@@ -89,11 +93,12 @@ struct Place {
 impl RateTable {
     fn new(base: Instant) -> Self {
         let sets = (0..SETS).map(|_| Mutex::default()).collect();
-        Self { base, hasher: RandomState::new(), sets }
+        Self { base, latest: AtomicU64::new(0), hasher: RandomState::new(), sets }
     }
 
     fn admit(&self, client: ClientNetwork, rated: Rated, rate: &Rate, now: Instant) -> Result<(), Duration> {
         let now = now.saturating_duration_since(self.base).as_nanos() as u64;
+        let now = self.latest.fetch_max(now, Relaxed).max(now);
         let set = self.hasher.hash_one(client) as usize % SETS;
         let mut set = locked(&self.sets[set]);
         let place = place_of(&mut set, client);
@@ -130,6 +135,16 @@ mod tests {
 
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_worker_whose_clock_is_behind_admits_no_less() {
+        let (table, begin) = (ClientTable::default(), Instant::now());
+        let admit = |ms| {
+            let now = begin + Duration::from_millis(ms);
+            table.admit(ip("192.0.2.1"), Rated::Connections, &ONE_A_SECOND, now).is_ok()
+        };
+        assert!(admit(0) && admit(1_500) && admit(1_400) && !admit(1_400));
     }
 
     #[test]

@@ -12,8 +12,9 @@ use std::time::Duration;
 pub(super) fn admit(due: &mut u64, now: u64, rate: &Rate) -> Result<(), Duration> {
     let interval = rate.interval().as_nanos() as u64;
     let burst = interval.saturating_mul(u64::from(rate.burst));
-    // No debt is larger than a burst: one from before a reload may be.
-    let after = (*due).clamp(now, now.saturating_add(burst)) + interval;
+    // No debt is larger than a burst: one from before a reload may be, and is let off for good.
+    *due = (*due).clamp(now, now.saturating_add(burst));
+    let after = *due + interval;
     match after.saturating_sub(now).checked_sub(burst) {
         None | Some(0) => {
             *due = after;

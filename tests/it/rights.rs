@@ -47,7 +47,10 @@ impl Place {
         let directory = tempfile::tempdir().unwrap();
         fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
         let place = Self { directory };
-        fs::copy(env!("CARGO_BIN_EXE_millpond"), place.program()).unwrap();
+        // Not by this process: what another thread forks meanwhile would have it open for writing, and it could not be
+        // run (ETXTBSY).
+        let mut copy = Command::new("cp");
+        assert!(copy.arg(env!("CARGO_BIN_EXE_millpond")).arg(place.program()).status().unwrap().success());
         fs::set_permissions(place.program(), Permissions::from_mode(0o755)).unwrap();
         fs::write(place.config(), text).unwrap();
         fs::set_permissions(place.config(), Permissions::from_mode(0o644)).unwrap();

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 /// What is to happen is due this long after its deadline, at the latest: the machine may be busy.
 pub(crate) const LATE: Duration = Duration::from_secs(8);
 /// Below this, a latency says more of the scheduler than of the proxy.
-const NOISE: Duration = Duration::from_millis(25);
+const NOISE: Duration = Duration::from_millis(250);
 /// An attack that harms does so each time; a busy machine does not.
 const ROUNDS: usize = 3;
 /// Requests of a round.
@@ -41,7 +41,7 @@ impl Scene {
         let deadlines = format!("timeout.header = \"{deadline}\"\ntimeout.body = \"{deadline}\"");
         let setup = Setup::http([origin.address()]).workers(2).listener(&deadlines).listener(listener);
         let setup = setup.listener("timeout.linger = \"200ms\"");
-        let setup = setup.upstream("timeout.body = \"1s\"\ntimeout.response_header = \"1s\"");
+        let setup = setup.upstream("timeout.body = \"1s\"\ntimeout.response_header = \"10s\"");
         Self { process: Running::start(&setup.runtime(runtime)), _origin: origin }
     }
 

@@ -16,8 +16,12 @@ const FROM: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 fn a_flood_of_syns_costs_the_process_nothing() {
     // This host would answer each SYN-ACK with a RST, as no socket has sent the SYN.
     nft(&format!(
-        "table inet flood {{ chain out {{ type filter hook output priority 0; \
-         ip saddr {FROM} tcp flags & rst == rst drop; }} }}"
+        "table inet flood {{
+            chain out {{
+                type filter hook output priority 0
+                ip saddr {FROM} tcp flags & rst == rst drop
+            }}
+        }}"
     ));
     let scene = Scene::new("socket.backlog = 64");
     let descriptors = || scene.process.statistics()["process"]["fds"]["used"].as_u64().unwrap();

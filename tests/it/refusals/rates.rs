@@ -1,6 +1,7 @@
 //! Clients that come, or ask, too often.
 
 use super::{is_refused, is_refused_for_good, is_refused_once};
+use crate::attack::scene::bystander;
 use crate::harness::{Client, Origin, Proxy, Setup, eventually};
 use libtest_mimic::Trial;
 use millpond::reason::{CloseReason, RejectReason};
@@ -82,16 +83,16 @@ fn pipelined_requests_beyond_the_rate_are_each_refused() {
 fn connections_beyond_the_rate_are_answered_and_closed() {
     let origin = Origin::saying("ok");
     let proxy = Setup::http([origin.address()]).workers(2).listener(TWO_CONNECTIONS).start();
-    let mut served = [(); 2].map(|()| Client::connect(proxy.address()));
+    let mut served = [(); 2].map(|()| bystander(proxy.address()));
     served.iter_mut().for_each(|client| assert_eq!(client.get("/").text(), "ok"));
-    let mut third = Client::connect(proxy.address());
+    let mut third = bystander(proxy.address());
     let response = third.response();
     is_refused(&response, 429, "connection_rate");
     assert!(response.says_close() && (3000..=3600).contains(&wait(&response)), "{}", wait(&response));
     third.expect_eof();
     drop(served);
     eventually("they are gone", || proxy.listener().gauge(|w| &w.sessions) == 0);
-    let mut fourth = Client::connect(proxy.address());
+    let mut fourth = bystander(proxy.address());
     is_refused_for_good(&mut fourth, 429, "connection_rate");
     assert_eq!((proxy.closes(CloseReason::Refused), proxy.rejects(RejectReason::ConnectionRate)), (2, 2));
 }
