@@ -75,7 +75,9 @@ fn state() -> Arc<AdminState> {
         registry: Arc::new(Registry::new(running, Arc::new(Budget::new(1000, 10)))),
         workers: Crew::default(),
         access_log: None,
-        drain: Box::new(move || drop(changed())),
+        drain: Box::new(move || {
+            changed();
+        }),
         reload: Box::new(move || {
             changed();
             Err(ReloadError::NoFile)

@@ -14,10 +14,12 @@ const LIMITS: HeadLimits = HeadLimits { bytes: 4096, fields: 32, target: 0 };
 fuzz_target!(|input: &[u8]| {
     let (mut steering, heads) = Steering::split(input, 5);
     let flags = steering.byte();
+    let client = if flags & 2 == 0 { Version::Http11 } else { Version::Http10 };
     let context = ResponseContext {
         method: if flags & 1 == 0 { Method::Get } else { Method::Head },
-        client: if flags & 2 == 0 { Version::Http11 } else { Version::Http10 },
-        upgrade: flags & 4 != 0,
+        client,
+        // From an HTTP/1.0 client, none is forwarded.
+        upgrade: flags & 4 != 0 && client == Version::Http11,
         persist: flags & 8 == 0,
     };
     let whole = parse(heads, &context, Splits::none());

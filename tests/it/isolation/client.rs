@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// An answer, an error or an end comes within this time.
-const DEADLINE: Duration = Duration::from_secs(30);
+/// An answer, an error or an end comes within this time: longer than any deadline of the proxy's.
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// One client, with the connection that it has.
 #[derive(Debug)]

@@ -50,7 +50,7 @@ pub(super) enum Fault {
     HalfClose,
     /// Says that it closes, and does not.
     Close,
-    /// Answers when it has read the head, and reads no more.
+    /// Answers when it has read the head.
     Early,
     /// Sends an interim response before, which is no fault.
     Interim,
@@ -65,6 +65,9 @@ pub(super) enum Leaving {
     /// Resets after this many bytes of its response.
     InResponse(usize),
 }
+
+/// Bytes that are still to come of a request that is answered early.
+const EARLY: usize = 300_000;
 
 /// A response that nobody has asked for.
 pub(super) const FORGED: &str =
@@ -93,6 +96,9 @@ impl Plan {
         };
         let mut plan = Self { id, method, sent, length, coding, fault: Fault::None, client: Leaving::Never };
         plan.fault = plan.fault(&mut random);
+        if plan.fault == Fault::Early {
+            plan.sent += EARLY;
+        }
         plan.client = match random.below(100) {
             0 => Leaving::InRequest(random.below(plan.request().len())),
             1 => Leaving::InResponse(random.below(200)),
@@ -177,7 +183,7 @@ impl Plan {
 
     /// Whether the backend's connection must not be used again, although it is open.
     pub(super) fn condemns(&self) -> bool {
-        matches!(self.fault, Fault::Excess(_) | Fault::Short(_) | Fault::Close | Fault::Early)
+        matches!(self.fault, Fault::Excess(_) | Fault::Short(_) | Fault::Close)
     }
 
     /// Whether the response ends with its connection.
