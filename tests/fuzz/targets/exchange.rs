@@ -7,10 +7,12 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use millpond::budget::Budget;
 use millpond::buffer::{BufferPool, Lent, LentHead};
 use millpond::forward::exchange::{Deadlines, Exchange, RequestSide, ResponseEnd, ResponseSide};
 use millpond::forward::failure::Failure;
 use millpond::forward::socket::poll_read;
+use millpond::forward::splice::Pipes;
 use millpond::http1::{HeadLimits, Method, RequestContext, RequestHead, RequestParser, ResponseContext};
 use millpond::timer::{Timer, Timers};
 use millpond_fuzz::judge::{self, Framing, Message, Read};
@@ -20,6 +22,7 @@ use std::cell::Cell;
 use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -105,6 +108,8 @@ struct Session {
     input: Lent,
     buffers: Rc<BufferPool>,
     timer: Timer,
+    /// Which sockets in memory have no use for.
+    pipes: Rc<Pipes>,
 }
 
 impl Session {
@@ -112,7 +117,14 @@ impl Session {
         let client = End::new(ways.from_client.clone(), ways.to_client.clone());
         client.sends(sent, ways.client_closes);
         let buffers = Rc::new(BufferPool::default());
-        Self { client, ways, input: buffers.lend(), timer: Timers::new(Instant::now()).timer(), buffers }
+        Self {
+            client,
+            ways,
+            input: buffers.lend(),
+            timer: Timers::new(Instant::now()).timer(),
+            pipes: Pipes::new(Arc::new(Budget::new(1000, 0))),
+            buffers,
+        }
     }
 
     /// Serves every request, each from the next backend.
@@ -185,6 +197,7 @@ impl Session {
                 response: &mut response,
                 deadlines: deadlines(),
                 timer: &self.timer,
+                pipes: &self.pipes,
                 draining: &draining,
                 client_closed: &mut client_closed,
                 abort_on_fin: head.method.is_safe(),
