@@ -2,10 +2,12 @@
 
 use super::host::Way;
 use super::view::Kernel;
+use crate::harness::DEADLINE;
 use crate::netns::namespace::nft;
 use socket2::{Domain, Socket, Type};
+use std::io::ErrorKind;
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Which side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,9 +165,20 @@ impl Session {
 /// A client of this way.
 pub(super) fn connect(way: Way) -> Socket {
     let to: SocketAddr = way.to.parse().unwrap();
-    let client = socket(way, 0);
-    client.connect(&to.into()).unwrap();
-    client
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let client = socket(way, 0);
+        match client.connect(&to.into()) {
+            // The kernel adds an IPv6 address's route by a worker of its own, which a busy host delays.
+            Err(error) if error.kind() == ErrorKind::NetworkUnreachable && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            result => {
+                result.unwrap();
+                return client;
+            }
+        }
+    }
 }
 
 fn socket(way: Way, port: u16) -> Socket {
