@@ -40,12 +40,20 @@ pub(crate) fn eventually(what: &str, holds: impl FnMut() -> bool) {
 
 /// The same with a deadline of its own.
 #[track_caller]
-pub(crate) fn within(deadline: Duration, what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn within(deadline: Duration, what: &str, holds: impl FnMut() -> bool) {
+    assert!(comes_true(deadline, holds), "not within {deadline:?}: {what}");
+}
+
+/// Whether the condition holds before the deadline.
+pub(crate) fn comes_true(deadline: Duration, mut holds: impl FnMut() -> bool) -> bool {
     let start = Instant::now();
     while !holds() {
-        assert!(start.elapsed() < deadline, "not within {deadline:?}: {what}");
+        if start.elapsed() >= deadline {
+            return false;
+        }
         thread::sleep(STEP);
     }
+    true
 }
 
 /// Bytes that repeat at no power of two, so that a lost or doubled block shows.

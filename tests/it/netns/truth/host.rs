@@ -1,6 +1,8 @@
 //! A host with several listeners, endpoints and source addresses, over IPv4 and IPv6.
 
+use crate::harness::eventually;
 use crate::netns::namespace::{nft, run, sysctl};
+use std::net::{SocketAddr, UdpSocket};
 use std::process::Command;
 
 /// Of the host: where clients go to, where they come from, what is dialled, and from where.
@@ -128,20 +130,56 @@ const SILENT_6: [&str; 16] = [
     "[2001:db8:2::10]:9009",
 ];
 
-/// `mute`: of these ports nothing arrives. `unending`: of these, no FIN. `unanswered`: the same as `mute`,
-/// for as long as the test lasts.
+/// What does not arrive.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Held {
+    /// Anything.
+    Mute,
+    /// FINs.
+    Unending,
+    /// Anything, for as long as the test lasts.
+    Unanswered,
+}
+
+/// A set of [`Held`] for each family. Ports alone would not do: clients of either have the same ones now and then.
 const RULES: &str = "table inet hold {
-    set mute { type inet_service . inet_service; }
-    set unending { type inet_service . inet_service; }
-    set unanswered { type inet_service . inet_service; }
+    set mute4 { type ipv4_addr . inet_service . ipv4_addr . inet_service; }
+    set mute6 { type ipv6_addr . inet_service . ipv6_addr . inet_service; }
+    set unending4 { type ipv4_addr . inet_service . ipv4_addr . inet_service; }
+    set unending6 { type ipv6_addr . inet_service . ipv6_addr . inet_service; }
+    set unanswered4 { type ipv4_addr . inet_service . ipv4_addr . inet_service; }
+    set unanswered6 { type ipv6_addr . inet_service . ipv6_addr . inet_service; }
     chain input {
         type filter hook input priority 0;
         tcp dport 9009 drop
-        tcp sport . tcp dport @mute drop
-        tcp sport . tcp dport @unanswered drop
-        tcp flags & fin == fin tcp sport . tcp dport @unending drop
+        ip saddr . tcp sport . ip daddr . tcp dport @mute4 drop
+        ip6 saddr . tcp sport . ip6 daddr . tcp dport @mute6 drop
+        ip saddr . tcp sport . ip daddr . tcp dport @unanswered4 drop
+        ip6 saddr . tcp sport . ip6 daddr . tcp dport @unanswered6 drop
+        tcp flags & fin == fin ip saddr . tcp sport . ip daddr . tcp dport @unending4 drop
+        tcp flags & fin == fin ip6 saddr . tcp sport . ip6 daddr . tcp dport @unending6 drop
     }
 }";
+
+impl Held {
+    /// The command of nft(8) after which this does not arrive, from the one to the other.
+    pub(super) fn between(self, from: SocketAddr, to: SocketAddr) -> String {
+        let set = match self {
+            Self::Mute => "mute",
+            Self::Unending => "unending",
+            Self::Unanswered => "unanswered",
+        };
+        let family = if from.is_ipv4() { 4 } else { 6 };
+        let [from, to] = [from, to].map(|end| format!("{} . {}", end.ip(), end.port()));
+        format!("add element inet hold {set}{family} {{ {from} . {to} }}\n")
+    }
+}
+
+/// Everything arrives again but for what is never answered.
+pub(super) fn release() {
+    nft("flush set inet hold mute4; flush set inet hold mute6; \
+         flush set inet hold unending4; flush set inet hold unending6");
+}
 
 /// Gives this namespace its addresses and rules.
 pub(super) fn prepare() {
@@ -155,6 +193,11 @@ pub(super) fn prepare() {
     for network in ["198.51.100.0/24", "2001:db8:2::/64"] {
         run(Command::new("ip").args(["route", "add", "local", network, "dev", "lo"]));
     }
+    // The kernel adds the route of an IPv6 address by a worker of its own, a moment after the address.
+    let ways = WAYS.iter().chain(&SILENT);
+    eventually("a route for each client", || {
+        ways.clone().all(|way| UdpSocket::bind(way.from).is_ok_and(|socket| socket.connect(way.to).is_ok()))
+    });
     sysctl("ipv4/tcp_tw_reuse", 0);
     nft(RULES);
 }

@@ -9,7 +9,7 @@ mod session;
 mod view;
 
 use super::namespace::{NFT, nft, trials};
-use crate::harness::{Client, DEADLINE, Proxy, eventually};
+use crate::harness::{Client, DEADLINE, Proxy, comes_true, eventually};
 use host::{SILENT, WAYS, Way};
 use libtest_mimic::Trial;
 use serde_json::Value;
@@ -99,7 +99,7 @@ impl Scene {
             assert!(there.is_empty(), "{what}, step {step}: {there}");
         }
         let states = self.compared(what);
-        nft("flush set inet hold mute; flush set inet hold unending");
+        host::release();
         sessions.into_iter().for_each(Session::reset);
         eventually("the sessions end", || self.proxy.busy()[0] == 0);
         states
@@ -166,14 +166,13 @@ impl Scene {
 /// Which sessions have not come to where they are to be after this step; "" if all have, which may take a
 /// while.
 fn elsewhere(sessions: &[Session], step: usize) -> String {
-    let start = Instant::now();
-    loop {
+    let mut there = String::new();
+    comes_true(DEADLINE, || {
         let kernel = Kernel::look();
-        let there: String = sessions.iter().filter_map(|session| session.elsewhere(step, &kernel)).collect();
-        if there.is_empty() || start.elapsed() > DEADLINE {
-            return there;
-        }
-    }
+        there = sessions.iter().filter_map(|session| session.elsewhere(step, &kernel)).collect();
+        there.is_empty()
+    });
+    there
 }
 
 /// splitmix64.

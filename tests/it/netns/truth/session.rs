@@ -1,13 +1,11 @@
 //! A client, an endpoint, and how they behave towards the proxy between them.
 
-use super::host::Way;
+use super::host::{Held, Way};
 use super::view::Kernel;
-use crate::harness::DEADLINE;
 use crate::netns::namespace::nft;
 use socket2::{Domain, Socket, Type};
-use std::io::ErrorKind;
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Which side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,8 +112,9 @@ impl Session {
     /// A client on this port that never hears of the proxy.
     pub(super) fn unanswered(way: Way, script: &'static Script, port: u16) -> Self {
         let to: SocketAddr = way.to.parse().unwrap();
-        nft(&format!("add element inet hold unanswered {{ {} . {port} }}", to.port()));
         let client = socket(way, port);
+        let own = client.local_addr().unwrap().as_socket().unwrap();
+        nft(&Held::Unanswered.between(to, own));
         client.set_nonblocking(true).unwrap();
         client.connect(&to.into()).expect_err("it is not answered at once");
         Self::new(way, script, client, None)
@@ -123,14 +122,14 @@ impl Session {
 
     /// What nft(8) is to be told before this step.
     pub(super) fn rule(&self, step: usize) -> Option<String> {
-        let (set, side, comes) = match self.script.steps[step] {
+        let (held, side, comes) = match self.script.steps[step] {
             Step::Rest | Step::Fin(_) => return None,
-            Step::FinToMuted(_, side) => ("mute", side, true),
-            Step::FinToDeaf(_, side) => ("unending", side, false),
+            Step::FinToMuted(_, side) => (Held::Mute, side, true),
+            Step::FinToDeaf(_, side) => (Held::Unending, side, false),
         };
         let (local, remote) = self.ends[side as usize].expect("it was dialled");
         let (from, to) = if comes { (remote, local) } else { (local, remote) };
-        Some(format!("add element inet hold {set} {{ {} . {} }}\n", from.port(), to.port()))
+        Some(held.between(from, to))
     }
 
     pub(super) fn act(&mut self, step: usize) {
@@ -165,20 +164,9 @@ impl Session {
 /// A client of this way.
 pub(super) fn connect(way: Way) -> Socket {
     let to: SocketAddr = way.to.parse().unwrap();
-    let deadline = Instant::now() + DEADLINE;
-    loop {
-        let client = socket(way, 0);
-        match client.connect(&to.into()) {
-            // The kernel adds an IPv6 address's route by a worker of its own, which a busy host delays.
-            Err(error) if error.kind() == ErrorKind::NetworkUnreachable && Instant::now() < deadline => {
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            result => {
-                result.unwrap();
-                return client;
-            }
-        }
-    }
+    let client = socket(way, 0);
+    client.connect(&to.into()).unwrap();
+    client
 }
 
 fn socket(way: Way, port: u16) -> Socket {
