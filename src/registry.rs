@@ -23,13 +23,13 @@ use crate::metrics::close_wait::CloseWait;
 use crate::metrics::counters::{Counter, Gauge, ListenerCounters};
 use crate::metrics::restarts::Restarts;
 use crate::metrics::tcp_states::StateCounts;
-use crate::session::ClientTable;
+use crate::session::{ClientTable, Rated};
 use crate::upstream::health::Health;
 use arc_swap::ArcSwap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Everything that is known, for the whole life of the process.
 #[derive(Debug)]
@@ -131,6 +131,17 @@ impl ListenerState {
     /// The sum of one counter over the workers.
     pub fn total(&self, pick: impl Fn(&ListenerCounters) -> &Counter) -> u64 {
         self.workers.iter().map(|w| pick(w).get()).sum()
+    }
+
+    /// Counts one more of what is rated for this client; how long it has to wait if that is too many.
+    pub fn over_rate(&self, client: IpAddr, rated: Rated, now: Instant) -> Option<Duration> {
+        let limit = &self.config.limit;
+        let rate = match rated {
+            Rated::Requests => &limit.request_rate,
+            Rated::Connections => &limit.connection_rate,
+        };
+        let rate = rate.as_ref().filter(|_| !limit.exempts(client))?;
+        self.clients.admit(client, rated, rate, now).err()
     }
 }
 

@@ -16,4 +16,5 @@ pub mod socket;
 pub mod splice;
 pub mod tcp;
 pub mod tunnel;
+mod turn;
 pub mod waiting;

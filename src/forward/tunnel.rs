@@ -5,6 +5,7 @@ use super::half_close::HalfClose;
 pub use super::half_close::Limits;
 use super::socket::{Socket, look, poll_read};
 use super::splice::{Bypass, Pipes};
+use super::turn::{TURN, yield_turn};
 use crate::buffer::Lent;
 use crate::close::policy::{ClientState, FirstFin};
 use crate::pool::Ending;
@@ -13,7 +14,7 @@ use crate::sys::tcp_info::tcp_state;
 use crate::timer::Timer;
 use std::future::poll_fn;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -21,11 +22,6 @@ use std::time::{Duration, Instant};
 /// The least idle time of an upgraded HTTP connection: its protocol has keep-alives of its own, or
 /// none, and `listener.timeout.idle` is meant for the time between two requests.
 pub const UPGRADED_IDLE: Duration = Duration::from_secs(3600);
-
-/// The bytes that one direction moves, at the least, before the worker's other sessions have their turn:
-/// well under a millisecond of work at what splice(2) costs. Between 1 and 4 MiB no difference in CPU time
-/// was beyond the noise.
-pub(super) const TURN: u64 = 2 * 1024 * 1024;
 
 /// A tunnel between a client and an endpoint.
 #[derive(Debug)]
@@ -262,14 +258,6 @@ impl Flow {
         }
         Poll::Ready(Ok(read))
     }
-}
-
-/// Pending, to be polled again once the runtime has looked at the other sockets.
-pub(super) fn yield_turn<T>(cx: &mut Context<'_>) -> Poll<T> {
-    // Unlike a mere wake-up, this waits for the next turn of the runtime's I/O driver.
-    let yielded = pin!(tokio::task::yield_now()).poll(cx);
-    debug_assert!(yielded.is_pending(), "it is ready only when polled again");
-    Poll::Pending
 }
 
 /// Sends FIN; ready with whose came first, if that is asked and the kernel tells.

@@ -92,12 +92,8 @@ impl SessionTable {
             return Err(FULL);
         }
         let address = client.0.ip();
-        if let Some(rate) = &limit.connection_rate
-            && !limit.exempts(address)
-        {
-            let admitted = listener.clients.admit(address, Rated::Connections, rate, now);
-            admitted
-                .map_err(|wait| Refusal { reason: RejectReason::ConnectionRate, retry_after: Some(wait) })?;
+        if let Some(wait) = listener.over_rate(address, Rated::Connections, now) {
+            return Err(Refusal { reason: RejectReason::ConnectionRate, retry_after: Some(wait) });
         }
         if !self.budget.take_client() {
             return Err(FULL);

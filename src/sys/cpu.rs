@@ -1,5 +1,6 @@
 //! CPU time.
 
+use super::succeeded;
 use std::io;
 use std::time::Duration;
 
@@ -11,9 +12,7 @@ use std::time::Duration;
 pub fn thread_time() -> io::Result<Duration> {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the kernel writes one timespec to a pointer that is valid for one.
-    if unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
+    succeeded(unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) })?;
     let seconds = Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or(0));
     Ok(seconds + Duration::from_nanos(u64::try_from(time.tv_nsec).unwrap_or(0)))
 }

@@ -1,5 +1,6 @@
 //! Transparent huge pages.
 
+use super::succeeded;
 use std::io;
 
 /// Lets this process have none from now on; the programs that it starts inherit that. prctl(2)
@@ -12,10 +13,7 @@ use std::io;
 #[allow(unsafe_code)]
 pub fn disable() -> io::Result<()> {
     // SAFETY: it takes plain numbers, and those that have no meaning have to be 0.
-    match unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
+    succeeded(unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) })
 }
 
 #[cfg(test)]

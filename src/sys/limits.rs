@@ -1,5 +1,7 @@
 //! Limits of the process and of the kernel, as they are now.
 
+use super::proc_file::{named, read};
+use super::succeeded;
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -21,9 +23,7 @@ pub fn raise_nofile() -> io::Result<(u64, u64)> {
     let before = limit.rlim_cur;
     limit.rlim_cur = limit.rlim_max;
     // SAFETY: the kernel reads one rlimit from a pointer that is valid for one.
-    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
+    succeeded(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) })?;
     Ok((before, limit.rlim_cur))
 }
 
@@ -121,10 +121,8 @@ fn nofile_limit() -> io::Result<libc::rlimit> {
     // SAFETY: rlimit is two integers, for which all zeroes is a value.
     let mut limit: libc::rlimit = unsafe { mem::zeroed() };
     // SAFETY: the kernel writes one rlimit to a pointer that is valid for one.
-    match unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } {
-        0 => Ok(limit),
-        _ => Err(io::Error::last_os_error()),
-    }
+    succeeded(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
+    Ok(limit)
 }
 
 /// The kernel's unit of memory, in bytes. sysconf(3)
@@ -133,18 +131,6 @@ pub fn page_size() -> io::Result<u64> {
     // SAFETY: sysconf reads no memory of ours.
     let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     u64::try_from(size).map_err(|_| io::Error::last_os_error())
-}
-
-/// Reads a file of /proc and parses it.
-fn read<T>(path: &str, parse: impl Fn(&str) -> Option<T>) -> io::Result<T> {
-    let text = fs::read_to_string(path).map_err(|e| named(path, &e))?;
-    parse(&text).ok_or_else(|| {
-        io::Error::new(io::ErrorKind::InvalidData, format!("{path}: not understood: {:?}", text.trim_end()))
-    })
-}
-
-fn named(path: &str, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{path}: {error}"))
 }
 
 fn single<T: FromStr>(text: &str) -> Option<T> {

@@ -1,5 +1,6 @@
 //! How much memory this process may have.
 
+use super::proc_file::text_of;
 use std::path::Path;
 use std::{fs, io};
 
@@ -9,8 +10,7 @@ use std::{fs, io};
 /// /proc/meminfo cannot be read, or has no line MemTotal.
 pub fn available() -> io::Result<u64> {
     const PATH: &str = "/proc/meminfo";
-    let text = fs::read_to_string(PATH).map_err(|e| io::Error::new(e.kind(), format!("{PATH}: {e}")))?;
-    let total = mem_total(&text).ok_or_else(|| {
+    let total = mem_total(&text_of(PATH)?).ok_or_else(|| {
         io::Error::new(io::ErrorKind::InvalidData, format!("{PATH}: no line MemTotal that is understood"))
     })?;
     Ok(group_limit().map_or(total, |limit| limit.min(total)))

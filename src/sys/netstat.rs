@@ -1,7 +1,8 @@
 //! The kernel's own TCP counters: /proc/net/netstat and /proc/net/sockstat, of this network namespace.
 
 use super::limits;
-use std::{fs, io};
+use super::proc_file::{self, text_of};
+use std::io;
 
 const NETSTAT: &str = "/proc/net/netstat";
 const SOCKSTAT: &str = "/proc/net/sockstat";
@@ -54,18 +55,8 @@ pub fn tcp_sockets() -> io::Result<TcpSockets> {
 /// in pages. tcp(7). An error names the file.
 pub fn tcp_memory_limit() -> io::Result<u64> {
     let page = limits::page_size()?;
-    let text = text_of(TCP_MEM)?;
-    let pages: Option<u64> = text.split_ascii_whitespace().nth(2).and_then(|pages| pages.parse().ok());
-    pages.map(|pages| pages.saturating_mul(page)).ok_or_else(|| {
-        io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("{TCP_MEM}: not understood: {:?}", text.trim_end()),
-        )
-    })
-}
-
-fn text_of(path: &str) -> io::Result<String> {
-    fs::read_to_string(path).map_err(|error| io::Error::new(error.kind(), format!("{path}: {error}")))
+    let pages: u64 = proc_file::read(TCP_MEM, |text| text.split_ascii_whitespace().nth(2)?.parse().ok())?;
+    Ok(pages.saturating_mul(page))
 }
 
 fn counters(text: &str) -> TcpCounters {

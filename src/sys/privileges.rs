@@ -1,6 +1,7 @@
 //! Becoming another user, with fewer rights, for good. credentials(7), capabilities(7), prctl(2)
 
 use super::rights::Capability;
+use super::succeeded;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, configure_capability_in_ambient_set, set_capabilities,
@@ -37,13 +38,8 @@ pub fn account_named(name: &str) -> io::Result<Option<Account>> {
     let error = unsafe {
         libc::getpwnam_r(name.as_ptr(), &raw mut entry, buffer.as_mut_ptr(), buffer.len(), &raw mut found)
     };
-    match error {
-        0 if found.is_null() => Ok(None),
-        0 => Ok(Some(Account { user: entry.pw_uid, group: entry.pw_gid })),
-        // What some databases answer for a name that they do not know.
-        libc::ENOENT | libc::ESRCH => Ok(None),
-        error => Err(io::Error::from_raw_os_error(error)),
-    }
+    let is_known = is_known(error, found)?;
+    Ok(is_known.then_some(Account { user: entry.pw_uid, group: entry.pw_gid }))
 }
 
 /// The number of a group by name; `None`: there is no such group. getgrnam_r(3)
@@ -61,10 +57,15 @@ pub fn group_named(name: &str) -> io::Result<Option<u32>> {
     let error = unsafe {
         libc::getgrnam_r(name.as_ptr(), &raw mut entry, buffer.as_mut_ptr(), buffer.len(), &raw mut found)
     };
+    Ok(is_known(error, found)?.then_some(entry.gr_gid))
+}
+
+/// Whether a database has what it was asked for: what it has answered, and the entry that it has found.
+fn is_known<T>(error: libc::c_int, found: *const T) -> io::Result<bool> {
     match error {
-        0 if found.is_null() => Ok(None),
-        0 => Ok(Some(entry.gr_gid)),
-        libc::ENOENT | libc::ESRCH => Ok(None),
+        0 => Ok(!found.is_null()),
+        // What some databases answer for a name that they do not know.
+        libc::ENOENT | libc::ESRCH => Ok(false),
         error => Err(io::Error::from_raw_os_error(error)),
     }
 }
@@ -107,10 +108,6 @@ fn set_ids(Account { user, group }: Account) -> io::Result<()> {
     succeeded(unsafe { libc::setresgid(group, group, group) })?;
     // SAFETY: the call takes numbers.
     succeeded(unsafe { libc::setresuid(user, user, user) })
-}
-
-fn succeeded(result: libc::c_int) -> io::Result<()> {
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 fn bit(capability: Capability) -> CapabilitySet {

@@ -1,5 +1,6 @@
 //! Whom this process runs as, and what it may do beyond that. credentials(7), capabilities(7)
 
+use super::proc_file::{named, text_of};
 use std::os::unix::fs::MetadataExt;
 use std::{fs, io};
 
@@ -32,7 +33,7 @@ pub fn is_in_first_user_namespace() -> io::Result<bool> {
     const PATH: &str = "/proc/self/ns/user";
     match fs::metadata(PATH) {
         Ok(metadata) => Ok(metadata.ino() == FIRST),
-        Err(error) => Err(io::Error::new(error.kind(), format!("{PATH}: {error}"))),
+        Err(error) => Err(named(PATH, &error)),
     }
 }
 
@@ -47,9 +48,7 @@ impl Capabilities {
     /// /proc/self/status cannot be read or has no such line.
     pub fn effective() -> io::Result<Self> {
         const PATH: &str = "/proc/self/status";
-        let text = fs::read_to_string(PATH)
-            .map_err(|error| io::Error::new(error.kind(), format!("{PATH}: {error}")))?;
-        effective(&text).ok_or_else(|| {
+        effective(&text_of(PATH)?).ok_or_else(|| {
             io::Error::new(io::ErrorKind::InvalidData, format!("{PATH}: no line CapEff that is understood"))
         })
     }

@@ -1,6 +1,7 @@
 //! Socket options and queues of live sockets.
 
 use super::local_ports::set_port_range;
+use super::succeeded;
 use crate::addr::{EndpointAddr, SourceAddr};
 use crate::config::model::{TcpKeepalive, UpstreamSocket};
 use libc::c_int;
@@ -41,9 +42,7 @@ pub fn inode(socket: &impl AsFd) -> io::Result<u32> {
     // SAFETY: stat is integers, for which all zeroes is a value.
     let mut stat: libc::stat = unsafe { mem::zeroed() };
     // SAFETY: the kernel writes one stat to a pointer that is valid for one.
-    if unsafe { libc::fstat(socket.as_fd().as_raw_fd(), &raw mut stat) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
+    succeeded(unsafe { libc::fstat(socket.as_fd().as_raw_fd(), &raw mut stat) })?;
     // sock_diag cuts it to this as well (idiag_inode).
     Ok(stat.st_ino as u32)
 }
@@ -119,10 +118,7 @@ fn whole_seconds(time: Duration) -> u64 {
 fn queue(socket: &impl AsFd, request: libc::Ioctl) -> io::Result<usize> {
     let mut bytes: c_int = 0;
     // SAFETY: both requests write one int to a pointer that is valid for one.
-    let result = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), request, &raw mut bytes) };
-    if result != 0 {
-        return Err(io::Error::last_os_error());
-    }
+    succeeded(unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), request, &raw mut bytes) })?;
     Ok(usize::try_from(bytes).unwrap_or(0))
 }
 
@@ -131,8 +127,7 @@ pub(super) fn set_int(socket: &impl AsFd, level: c_int, name: c_int, value: c_in
     let size = mem::size_of::<c_int>() as libc::socklen_t;
     let value = (&raw const value).cast();
     // SAFETY: the pointer is valid for `size` bytes, of which the kernel reads no more.
-    let result = unsafe { libc::setsockopt(socket.as_fd().as_raw_fd(), level, name, value, size) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    succeeded(unsafe { libc::setsockopt(socket.as_fd().as_raw_fd(), level, name, value, size) })
 }
 
 /// Asks for an option; returns how many bytes of `answer` the kernel wrote.
@@ -141,8 +136,8 @@ pub(super) fn get(socket: &impl AsFd, level: c_int, name: c_int, answer: &mut [u
     let mut size = answer.len() as libc::socklen_t;
     let fd = socket.as_fd().as_raw_fd();
     // SAFETY: the kernel writes at most `size` bytes to a pointer that is valid for as many.
-    let result = unsafe { libc::getsockopt(fd, level, name, answer.as_mut_ptr().cast(), &raw mut size) };
-    if result == 0 { Ok(size as usize) } else { Err(io::Error::last_os_error()) }
+    succeeded(unsafe { libc::getsockopt(fd, level, name, answer.as_mut_ptr().cast(), &raw mut size) })?;
+    Ok(size as usize)
 }
 
 /// TCP_DEFER_ACCEPT as the kernel keeps it, in seconds.

@@ -1,5 +1,6 @@
 //! Settings of the kernel, under the names that sysctl(8) and sysctl.d(5) use.
 
+use super::proc_file::named;
 use std::path::PathBuf;
 use std::{fs, io};
 
@@ -13,7 +14,7 @@ pub fn read(name: &str) -> io::Result<Option<String>> {
     match fs::read_to_string(&path) {
         Ok(text) => Ok(Some(text.trim().to_owned())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
+        Err(error) => Err(named(path, &error)),
     }
 }
 

@@ -1,10 +1,11 @@
 //! The end of a process, and its life with few descriptors: seen from outside.
 
-use crate::harness::{Client, Ended, Gate, Origin, Running, Setup, Unaccepting, always, eventually};
+use crate::harness::{
+    Client, Ended, Origin, Running, Setup, Unaccepting, always, eventually, nobody_listens,
+};
 use libtest_mimic::Trial;
 use rustix::process::Signal;
 use std::io::{BufRead, Write};
-use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 pub(crate) fn tests() -> Vec<Trial> {
@@ -30,30 +31,13 @@ pub(crate) fn tests() -> Vec<Trial> {
 const GET: &str = "GET / HTTP/1.1\r\nHost: test\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-/// Answers when the gate is open.
-pub(crate) fn gated() -> (Origin, Gate) {
-    let gate = Gate::new();
-    let wait = gate.clone();
-    let origin = Origin::start(move |conn| {
-        while conn.request().is_some() {
-            wait.wait();
-            conn.send(OK);
-        }
-    });
-    (origin, gate)
-}
-
 /// Never answers.
 fn silent() -> Origin {
     Origin::start(|conn| while conn.request().is_some() {})
 }
 
-fn nobody_listens(address: SocketAddr) -> bool {
-    TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err()
-}
-
 fn a_drain_lets_what_runs_finish() {
-    let (origin, gate) = gated();
+    let (origin, gate) = Origin::gated();
     let mut process = Running::start(&Setup::http([origin.address()]).workers(2));
     let mut client = Client::connect(process.address());
     client.send(GET);
@@ -126,7 +110,7 @@ fn a_connect_that_is_under_way_when_a_drain_begins() {
 }
 
 fn who_waits_for_a_connection_when_a_drain_begins() {
-    let (origin, gate) = gated();
+    let (origin, gate) = Origin::gated();
     let proxy = Setup::http([origin.address()]).upstream("pool.max_connections = 1").start();
     let mut clients = [(); 3].map(|()| Client::connect(proxy.address()));
     clients.iter().for_each(|client| client.send(GET));
@@ -140,7 +124,7 @@ fn who_waits_for_a_connection_when_a_drain_begins() {
 }
 
 fn a_drain_says_so_in_the_responses() {
-    let (origin, gate) = gated();
+    let (origin, gate) = Origin::gated();
     let process = Running::start(&Setup::http([origin.address()]));
     let mut client = Client::connect(process.address());
     client.send(GET);
@@ -230,7 +214,7 @@ fn served_and_refused(mut clients: Vec<Client>) -> (usize, usize) {
 }
 
 fn few_descriptors_mean_refusals_and_no_end() {
-    let (origin, gate) = gated();
+    let (origin, gate) = Origin::gated();
     let mut process = Running::with_descriptors(&Setup::http([origin.address()]).workers(2), DESCRIPTORS);
     for _ in 0..2 {
         let clients: Vec<Client> = (0..300).map(|_| Client::connect(process.address())).collect();

@@ -32,10 +32,16 @@ mod tcp;
 mod upgrade;
 
 use libtest_mimic::{Arguments, Trial};
+use std::process::ExitCode;
 
-/// Tests at once, unless the command line says otherwise: most of them wait for a deadline, and some load the host.
-/// With 8 on two cores, the load average was above 20, and what measures time failed now and then.
+/// Tests at once, unless the command line says otherwise: most of them wait for a deadline. With 8 on two cores, the
+/// load average was above 20.
 const THREADS: usize = 4;
+
+/// Tests that compare times, or count on how a long flow goes. They come after all others, these of them at once:
+/// what loads the host beside them would be measured with them.
+const APART: [(&[&str], usize); 2] =
+    [(&["netns::forecast::"], 3), (&["attack::", "forwarding::long_flow::", "netns::half_open::"], 1)];
 
 /// One trial for each function, named after the module and the function.
 macro_rules! trials {
@@ -45,12 +51,27 @@ macro_rules! trials {
 }
 pub(crate) use trials;
 
-fn main() {
+fn main() -> ExitCode {
     upgrade::play();
-    let mut arguments = Arguments::from_args();
-    arguments.test_threads.get_or_insert(THREADS);
+    let arguments = Arguments::from_args();
     harness::panics::watch();
-    let trials = [
+    let (mut beside, mut failed) = (all(), false);
+    let mut run = |trials: Vec<Trial>, threads| {
+        let mut arguments = arguments.clone();
+        arguments.test_threads.get_or_insert(threads);
+        failed |= libtest_mimic::run(&arguments, trials).has_failed();
+    };
+    let apart = APART.map(|(names, threads)| {
+        let is_named = |trial: &mut Trial| names.iter().any(|name| trial.name().starts_with(name));
+        (beside.extract_if(.., is_named).collect(), threads)
+    });
+    run(beside, THREADS);
+    apart.into_iter().for_each(|(trials, threads)| run(trials, threads));
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn all() -> Vec<Trial> {
+    [
         forwarding::tests(),
         refusals::tests(),
         conformance::tests(),
@@ -77,8 +98,7 @@ fn main() {
     ]
     .into_iter()
     .flatten()
-    .collect();
-    libtest_mimic::run(&arguments, trials).exit();
+    .collect()
 }
 
 fn trial(module: &str, name: &str, test: fn()) -> Trial {

@@ -1,7 +1,6 @@
 //! What a running instance is asked by the command line: `millpond drain` and `millpond health`.
 
 use crate::harness::{Client, Gate, Origin, Running, Setup, millpond};
-use crate::life::gated;
 use libtest_mimic::Trial;
 use std::io::Write;
 use std::net::TcpListener;
@@ -40,7 +39,7 @@ fn text(bytes: &[u8]) -> String {
 
 /// An instance with a request that its origin answers when the gate is open, and its client.
 fn busy() -> (Origin, Running, Gate, Client) {
-    let (origin, gate) = gated();
+    let (origin, gate) = Origin::gated();
     let process = Running::start(&Setup::http([origin.address()]));
     let client = Client::connect(process.address());
     client.send(GET);

@@ -6,10 +6,9 @@ use crate::forward::failure::Failure;
 use crate::forward::pump::{Body, Outgoing};
 use crate::forward::socket::{Socket, poll_read};
 use crate::forward::splice::Pipes;
-use crate::forward::tunnel::{TURN, yield_turn};
+use crate::forward::turn::{TURN, yield_turn};
 use crate::http1::head::{RequestBody, RequestHead};
 use crate::reason::RejectReason;
-use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
@@ -127,7 +126,8 @@ impl RequestSide {
         let turn_ends = self.sent + TURN;
         while self.state == State::Sending {
             self.waits_for = WaitsFor::Endpoint;
-            if ready!(self.poll_flush(cx, input, endpoint)).is_err() {
+            let flushed = self.shortcut.poll_flush(cx, endpoint, input, &mut self.out, &mut self.sent);
+            if ready!(flushed).is_err() {
                 self.state = State::Refused;
             } else if self.body.is_done() {
                 self.state = State::Sent;
@@ -142,22 +142,6 @@ impl RequestSide {
             }
         }
         Poll::Ready(Ok(()))
-    }
-
-    /// Sends what was read.
-    fn poll_flush<U: Socket>(
-        &mut self,
-        cx: &mut Context<'_>,
-        input: &mut Lent,
-        endpoint: &mut U,
-    ) -> Poll<io::Result<()>> {
-        loop {
-            ready!(self.out.poll_flush(cx, endpoint, input, &mut self.sent))?;
-            if !self.shortcut.holds_bytes() {
-                return Poll::Ready(Ok(()));
-            }
-            ready!(self.shortcut.poll_drain(cx, endpoint, input, &mut self.out, &mut self.sent))?;
-        }
     }
 
     fn poll_more<C: Socket, U: Socket>(

@@ -7,7 +7,7 @@ use crate::forward::failure::Failure;
 use crate::forward::pump::{Body, Outgoing};
 use crate::forward::socket::{Socket, poll_read};
 use crate::forward::splice::Pipes;
-use crate::forward::tunnel::{TURN, yield_turn};
+use crate::forward::turn::{TURN, yield_turn};
 use crate::http1::head::{Delivery, HeadLimits, ResponseBody, ResponseContext, ResponseHead, ResponseParser};
 use crate::reason::RejectReason;
 use std::rc::Rc;
@@ -136,14 +136,9 @@ impl ResponseSide {
                 self.stage(may_persist)?;
             }
             self.waits_for = WaitsFor::Client;
-            let flushed = self.out.poll_flush(cx, client, &mut self.input, &mut self.sent);
+            let (input, out) = (&mut self.input, &mut self.out);
+            let flushed = self.shortcut.poll_flush(cx, client, input, out, &mut self.sent);
             ready!(flushed).map_err(|_| Failure::ClientReset)?;
-            if self.shortcut.holds_bytes() {
-                let (input, out) = (&mut self.input, &mut self.out);
-                let drained = self.shortcut.poll_drain(cx, client, input, out, &mut self.sent);
-                ready!(drained).map_err(|_| Failure::ClientReset)?;
-                continue;
-            }
             if let Some(head) = self.head.filter(|_| self.body.is_done()) {
                 let upgraded = head.status == 101;
                 return Poll::Ready(Ok(if upgraded { ResponseEnd::Upgraded } else { ResponseEnd::Complete }));

@@ -55,22 +55,23 @@ impl Shortcut {
         Poll::Ready(Ok(bytes))
     }
 
-    /// Passes on what is in the pipe, or puts it into `input` and `out` if the target cannot be spliced to;
-    /// ready when one of that is done.
-    pub(super) fn poll_drain<T: Socket>(
+    /// Sends what is staged, and then what is in the pipe, which takes the way through `input` and `out` if the
+    /// target cannot be spliced to.
+    pub(super) fn poll_flush<T: Socket>(
         &mut self,
         cx: &mut Context<'_>,
-        target: &T,
+        target: &mut T,
         input: &mut Lent,
         out: &mut Outgoing,
         sent: &mut u64,
     ) -> Poll<io::Result<()>> {
-        if let Some(bypass) = &mut self.0 {
-            while bypass.holds_bytes() && out.is_empty() {
-                *sent += ready!(bypass.poll_drain(cx, target.tcp(), input))? as u64;
-                out.send_as_is(input.len());
-            }
+        loop {
+            ready!(out.poll_flush(cx, target, input, sent))?;
+            let Some(bypass) = self.0.as_mut().filter(|bypass| bypass.holds_bytes()) else {
+                return Poll::Ready(Ok(()));
+            };
+            *sent += ready!(bypass.poll_drain(cx, target.tcp(), input))? as u64;
+            out.send_as_is(input.len());
         }
-        Poll::Ready(Ok(()))
     }
 }

@@ -15,6 +15,7 @@ use crate::http1::head::{Method, RequestHead, ResponseContext, Version};
 use crate::pool::{Lease, Pool};
 use crate::reason::{CloseReason, DiscardReason, RejectReason};
 use crate::session::Phase;
+use crate::session::Rated;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Instant;
@@ -49,7 +50,8 @@ impl HttpSession {
                 return Next::End(End::open(CloseReason::BadRequest));
             }
         };
-        if let Some(wait) = self.over_rate(record.now) {
+        let client = self.session.client().0.ip();
+        if let Some(wait) = self.inlet.state.over_rate(client, Rated::Requests, record.now) {
             let persist = self.may_persist(&head, &request, input);
             return self.refuse_for_rate(&mut record, head.method, wait, persist).await;
         }

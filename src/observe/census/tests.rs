@@ -2,7 +2,7 @@ use super::*;
 use crate::command;
 use crate::observe::fixture::{self, Log};
 use crate::sys::sock_diag::TcpState;
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 
 /// Runs `test` and returns what it logged.
 fn logged(test: impl FnOnce()) -> Vec<String> {
@@ -71,11 +71,15 @@ fn a_failure_is_said_once_and_so_is_its_end() {
 
 #[test]
 fn what_was_counted_reaches_listeners_endpoints_and_sources() {
-    let (listener, endpoint) =
-        (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+    // At an address that nobody else on this host uses, or has left a TIME_WAIT at.
+    let alone = Ipv4Addr::from(0x7f62_0000 | std::process::id() & 0xffff);
+    let [listener, endpoint, other] = [(); 3].map(|()| TcpListener::bind((alone, 0)).unwrap());
     let mut config = fixture::config();
+    config.listeners.truncate(1);
     Arc::make_mut(&mut config.listeners[0]).bind = vec![listener.local_addr().unwrap()];
-    Arc::make_mut(&mut config.upstreams[0]).endpoints[0].address = endpoint.local_addr().unwrap();
+    let endpoints = &mut Arc::make_mut(&mut config.upstreams[0]).endpoints;
+    endpoints[0].address = endpoint.local_addr().unwrap();
+    endpoints[1].address = other.local_addr().unwrap();
     let registry = fixture::registry_of(&config);
     let running = registry.running();
     let clients: Vec<_> =

@@ -1,8 +1,8 @@
 //! millpond as a process of its own, somebody who is served while it is attacked, and what that costs.
 
-use crate::harness::{Client, Conn, Origin, Running, Setup, within};
+use crate::harness::{Client, Conn, Origin, Running, Setup, connect_from, within};
 use serde_json::Value;
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{Domain, Socket, Type};
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 /// What is to happen is due this long after its deadline, at the latest: the machine may be busy.
 pub(crate) const LATE: Duration = Duration::from_secs(8);
 /// Below this, a latency says more of the scheduler than of the proxy.
-const NOISE: Duration = Duration::from_millis(250);
+const NOISE: Duration = Duration::from_millis(25);
 /// An attack that harms does so each time; a busy machine does not.
 const ROUNDS: usize = 3;
 /// Requests of a round.
@@ -147,10 +147,7 @@ fn p99(address: SocketAddr) -> Duration {
 /// A client that comes from another address than those who attack.
 #[track_caller]
 pub(crate) fn bystander(address: SocketAddr) -> Client {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.bind(&SockAddr::from(SocketAddr::from(([127, 0, 0, 2], 0)))).unwrap();
-    socket.connect(&address.into()).expect("the proxy accepts");
-    Client::on(socket.into())
+    Client::on(connect_from(([127, 0, 0, 2], 0).into(), address))
 }
 
 /// This many connections, each of which has sent these bytes, or as many of them as were taken.

@@ -1,7 +1,6 @@
 //! A process without descriptors: new clients are refused first, then what is idle gives way, and what runs goes on.
 
 use crate::harness::{Client, Origin, Running, eventually, millpond_with};
-use crate::life::gated;
 use libtest_mimic::Trial;
 use serde_json::Value;
 use std::net::SocketAddr;
@@ -44,7 +43,7 @@ fn sum(statistics: &Value, pointer: &str) -> u64 {
 }
 
 fn what_is_idle_gives_way_to_what_runs() {
-    let ((idle, open_idle), (busy, open_busy)) = (gated(), gated());
+    let ((idle, open_idle), (busy, open_busy)) = (Origin::gated(), Origin::gated());
     let process = Running::with_text(millpond_with(DESCRIPTORS), &configuration(&idle, &busy));
     let (one, other) = (address(&process, "one"), address(&process, "other"));
     // Connections to the first endpoint, idle, as many as there were requests at once.

@@ -2,7 +2,6 @@
 
 use crate::harness::panics::ON_PURPOSE;
 use crate::harness::{Client, Gate, Origin, Proxy, Setup, eventually, within};
-use crate::life::gated;
 use libtest_mimic::Trial;
 use millpond::reason::CloseReason;
 use millpond::supervisor::RELAPSES;
@@ -89,7 +88,7 @@ fn who_waits_in_its_accept_queue_is_served_by_the_next() {
 }
 
 fn what_it_had_is_given_back() {
-    let (origin, gate) = gated();
+    let (origin, gate) = Origin::gated();
     let setup = Setup::http([origin.address()]).upstream("pool.max_connections = 1").workers(2);
     let proxy = setup.start();
     let mut clients = [(); 3].map(|()| proxy.client_of(0));
@@ -131,7 +130,7 @@ fn a_question_that_it_did_not_answer_is_answered_with_no() {
 }
 
 fn a_panic_during_a_drain_ends_the_worker_alone() {
-    let (origin, gate) = gated();
+    let (origin, gate) = Origin::gated();
     let proxy = Setup::http([origin.address()]).workers(2).start();
     let (mut lost_client, mut kept) = (proxy.client_of(0), proxy.client_of(1));
     [&lost_client, &kept].into_iter().for_each(|client| client.send(GET));

@@ -1,6 +1,6 @@
 //! `client_fin = "abort"`: a FIN before the answer is taken for leaving, where that is safe.
 
-use super::{GET, OK, is_clean};
+use super::{GET, is_clean};
 use crate::harness::{Client, Gate, Origin, Proxy, Setup, eventually, kernel};
 use libtest_mimic::Trial;
 use millpond::reason::{CloseReason, DiscardReason};
@@ -24,14 +24,7 @@ fn post(path: &str) -> String {
 
 /// An origin that answers when the gate is open, behind a listener that aborts.
 fn gated(line: &str) -> (Origin, Proxy, Gate) {
-    let gate = Gate::new();
-    let wait = gate.clone();
-    let origin = Origin::start(move |conn| {
-        while conn.request().is_some() {
-            wait.wait();
-            conn.send(OK);
-        }
-    });
+    let (origin, gate) = Origin::gated();
     let proxy = Setup::http([origin.address()]).listener(line).upstream("pool.max_connections = 1").start();
     (origin, proxy, gate)
 }

@@ -2,7 +2,7 @@
 //! longer than its deadline, and every descriptor comes back.
 
 use super::GET;
-use crate::harness::{DEADLINE, Running, Setup, eventually, kernel, within};
+use crate::harness::{DEADLINE, Running, Setup, connect_from, eventually, kernel, within};
 use libtest_mimic::Trial;
 use millpond::sys::sock_diag::{Socket, TcpState};
 use socket2::{Domain, Type};
@@ -57,11 +57,8 @@ fn silent() -> (TcpListener, SocketAddr) {
 
 /// A client of one of many addresses, as one has no more than its ports.
 fn connect(number: usize, proxy: SocketAddr) -> TcpStream {
-    let socket = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     let from = Ipv4Addr::new(127, 0, 7, 1 + (number % 8) as u8);
-    socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
-    socket.connect_timeout(&proxy.into(), DEADLINE).expect("the proxy accepts");
-    let stream = TcpStream::from(socket);
+    let stream = connect_from((from, 0).into(), proxy);
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     stream
 }

@@ -21,6 +21,8 @@ pub(crate) use proxy::{Proxy, Setup};
 pub(crate) use refusing::{Refusing, Unaccepting, address_of_its_own};
 pub(crate) use running::{Running, millpond, millpond_at, millpond_with};
 
+use socket2::{Domain, Socket, Type};
+use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -54,6 +56,20 @@ pub(crate) fn comes_true(deadline: Duration, mut holds: impl FnMut() -> bool) ->
         thread::sleep(STEP);
     }
     true
+}
+
+/// Whether nobody takes connections at this address.
+pub(crate) fn nobody_listens(address: SocketAddr) -> bool {
+    TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err()
+}
+
+/// A connection from this address; port 0 is any.
+#[track_caller]
+pub(crate) fn connect_from(from: SocketAddr, to: SocketAddr) -> TcpStream {
+    let socket = Socket::new(Domain::for_address(from), Type::STREAM, None).unwrap();
+    socket.bind(&from.into()).unwrap();
+    socket.connect_timeout(&to.into(), DEADLINE).expect("the proxy accepts");
+    socket.into()
 }
 
 /// Bytes that repeat at no power of two, so that a lost or doubled block shows.

@@ -2,7 +2,7 @@
 
 use super::message::Message;
 use super::wire::Wire;
-use super::{Refusing, eventually};
+use super::{Gate, Refusing, eventually};
 use socket2::SockRef;
 use std::io::{self, ErrorKind};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -92,6 +92,19 @@ impl Origin {
     /// Answers every request with 200 and this body.
     pub(crate) fn saying(body: &str) -> Self {
         Self::start(always(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())))
+    }
+
+    /// Answers every request with 200 and "ok" once the gate is open.
+    pub(crate) fn gated() -> (Self, Gate) {
+        let gate = Gate::new();
+        let wait = gate.clone();
+        let origin = Self::start(move |conn| {
+            while conn.request().is_some() {
+                wait.wait();
+                conn.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+            }
+        });
+        (origin, gate)
     }
 
     /// Origins at addresses of their own and one port, which answer with their numbers.

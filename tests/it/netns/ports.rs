@@ -2,7 +2,7 @@
 //! does not.
 
 use super::namespace::{local_ports, trials};
-use crate::harness::{Client, Gate, Origin, Proxy, Setup, eventually, kernel};
+use crate::harness::{Client, Origin, Proxy, Setup, eventually, kernel};
 use libtest_mimic::Trial;
 use millpond::reason::RejectReason;
 use millpond::sys::sock_diag::TcpState;
@@ -60,14 +60,7 @@ fn thousands_of_requests_need_a_few_ports() {
 }
 
 fn requests_beyond_the_ports_are_refused_and_the_rest_served() {
-    let gate = Gate::new();
-    let wait = gate.clone();
-    let origin = Origin::start(move |conn| {
-        while conn.request().is_some() {
-            wait.wait();
-            conn.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-        }
-    });
+    let (origin, gate) = Origin::gated();
     let setup = Setup::http([origin.address()]).upstream("pool.wait_timeout = \"200ms\"");
     let proxy = started(&setup.upstream("source.reuse_only_percent = 85"));
     let mut clients: Vec<_> = (0..PORTS).map(|number| client(&proxy, number)).collect();

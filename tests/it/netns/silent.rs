@@ -1,7 +1,7 @@
 //! A NAT or a firewall that has forgotten a connection drops what comes of it, and says nothing.
 
 use super::namespace::{NFT, nft, trials};
-use crate::harness::{Client, Gate, Origin, Proxy, Setup, eventually, kernel};
+use crate::harness::{Client, Origin, Proxy, Setup, eventually, kernel};
 use libtest_mimic::Trial;
 use millpond::sys::sock_diag::TcpState;
 use std::net::SocketAddr;
@@ -23,7 +23,6 @@ pub(crate) fn tests() -> Vec<Trial> {
 const USER_TIMEOUT: &str = "socket.user_timeout = \"1s\"";
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: test\r\n\r\n";
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// A proxy with this many idle connections.
 struct Idle {
@@ -35,14 +34,7 @@ struct Idle {
 
 impl Idle {
     fn new(count: usize, workers: usize) -> Self {
-        let gate = Gate::new();
-        let wait = gate.clone();
-        let origin = Origin::start(move |conn| {
-            while conn.request().is_some() {
-                wait.wait();
-                conn.send(OK);
-            }
-        });
+        let (origin, gate) = Origin::gated();
         let setup = Setup::http([origin.address()]).workers(workers).upstream(USER_TIMEOUT);
         let proxy = setup.upstream("pool.idle_timeout = \"60s\"").start();
         let mut clients: Vec<_> = (0..count).map(|_| proxy.client_of(0)).collect();

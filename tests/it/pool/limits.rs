@@ -18,20 +18,8 @@ pub(crate) fn tests() -> Vec<Trial> {
     ]
 }
 
-/// Answers the first request on each connection when the gate is open, and all others at once.
-fn gated(gate: &Gate) -> Origin {
-    let gate = gate.clone();
-    Origin::start(move |conn| {
-        while conn.request().is_some() {
-            gate.wait();
-            conn.send(OK);
-        }
-    })
-}
-
 fn no_more_are_idle_than_max_idle() {
-    let gate = Gate::new();
-    let origin = gated(&gate);
+    let (origin, gate) = Origin::gated();
     let proxy = Setup::http([origin.address()]).upstream("pool.max_idle = 2").start();
     let mut clients = asking(&proxy, 6);
     origin.wait_for_requests(6);
@@ -61,8 +49,7 @@ fn no_more_are_open_than_max_connections() {
 }
 
 fn who_waits_is_served_in_order() {
-    let gate = Gate::new();
-    let origin = gated(&gate);
+    let (origin, gate) = Origin::gated();
     let proxy = Setup::http([origin.address()]).upstream("pool.max_connections = 1").start();
     let mut clients = Vec::new();
     for number in 0..5 {

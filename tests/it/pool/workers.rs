@@ -50,14 +50,7 @@ fn one_for_two(origin: &Origin) -> (Proxy, Client, Client) {
 }
 
 fn a_returned_connection_goes_to_the_worker_that_may_not_dial() {
-    let gate = Gate::new();
-    let wait = gate.clone();
-    let origin = Origin::start(move |conn| {
-        while conn.request().is_some() {
-            wait.wait();
-            conn.send(OK);
-        }
-    });
+    let (origin, gate) = Origin::gated();
     let (proxy, mut first, mut second) = one_for_two(&origin);
     gate.open();
     assert_eq!((first.response().text(), second.response().text()), ("ok".to_owned(), "ok".to_owned()));

@@ -1,7 +1,7 @@
 //! Endpoints and upstreams that come and go.
 
-use super::{Load, OK, addresses, origins};
-use crate::harness::{Client, Ended, Gate, Origin, Proxy, Setup, eventually};
+use super::{Load, addresses, origins};
+use crate::harness::{Client, Ended, Origin, Proxy, Setup, eventually};
 use libtest_mimic::Trial;
 use millpond::metrics::host::Host;
 use millpond::observe::snapshot::Snapshot;
@@ -53,25 +53,12 @@ fn the_idle_connections_of_a_removed_endpoint_are_closed_without_a_time_wait() {
     assert_eq!(other.connections(), 1);
 }
 
-/// Answers once the gate is open.
-fn gated() -> (Origin, Gate) {
-    let gate = Gate::new();
-    let wait = gate.clone();
-    let origin = Origin::start(move |conn| {
-        while conn.request().is_some() {
-            wait.wait();
-            conn.send(OK);
-        }
-    });
-    (origin, gate)
-}
-
 fn statistics(proxy: &Proxy) -> Snapshot {
     Snapshot::take(proxy.registry(), Host::default())
 }
 
 fn a_removed_endpoint_serves_what_runs_and_is_seen_until_then() {
-    let ((origin, gate), [other]) = (gated(), origins());
+    let ((origin, gate), [other]) = (Origin::gated(), origins());
     let proxy = Proxy::http(origin.address());
     let mut client = Client::connect(proxy.address());
     client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
@@ -105,7 +92,7 @@ fn what_a_removed_endpoint_still_serves_has_a_deadline() {
 }
 
 fn an_endpoint_that_comes_back_in_time_is_the_same() {
-    let ((origin, gate), [other]) = (gated(), origins());
+    let ((origin, gate), [other]) = (Origin::gated(), origins());
     let proxy = Proxy::http(origin.address());
     let mut client = Client::connect(proxy.address());
     client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");

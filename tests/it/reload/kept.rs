@@ -1,7 +1,7 @@
 //! What a reload does not change, it does not touch; what it changes applies to the next exchange.
 
-use super::{Load, OK, origins};
-use crate::harness::{Client, Gate, Origin, Proxy, Setup, eventually};
+use super::{Load, origins};
+use crate::harness::{Client, Origin, Proxy, Setup, eventually};
 use libtest_mimic::Trial;
 use millpond::reason::{CloseReason, DiscardReason};
 use std::sync::Arc;
@@ -36,21 +36,8 @@ fn a_reload_of_the_same_touches_nothing() {
     assert_eq!((proxy.opened(), proxy.reused(), origin.connections()), (1, 1, 1));
 }
 
-/// Answers once the gate is open.
-fn gated() -> (Origin, Gate) {
-    let gate = Gate::new();
-    let wait = gate.clone();
-    let origin = Origin::start(move |conn| {
-        while conn.request().is_some() {
-            wait.wait();
-            conn.send(OK);
-        }
-    });
-    (origin, gate)
-}
-
 fn a_changed_timeout_applies_to_the_next_exchange() {
-    let (origin, gate) = gated();
+    let (origin, gate) = Origin::gated();
     let setup = Setup::http([origin.address()]);
     let proxy = setup.clone().upstream("timeout.response_header = \"20s\"").start();
     let [mut before, mut after] = [(); 2].map(|()| Client::connect(proxy.address()));
@@ -73,7 +60,7 @@ fn a_changed_pool_applies_to_what_is_idle() {
     let proxy = setup.start();
     let mut clients = [(); 4].map(|()| Client::connect(proxy.address()));
     // Four at once, so that there are four connections.
-    let (gated, gate) = gated();
+    let (gated, gate) = Origin::gated();
     let with_gate = Setup::http([gated.address()]).upstream("pool.idle_timeout = \"1h\"");
     proxy.reload(&with_gate);
     clients.iter().for_each(|client| client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n"));

@@ -1,13 +1,12 @@
 //! Listeners that come and go, and what their sockets are told.
 
 use super::{addresses, listens, origins, with_listener};
-use crate::harness::{Client, Gate, Origin, Proxy, Setup, eventually, pattern};
+use crate::harness::{Client, Gate, Origin, Proxy, Setup, eventually, nobody_listens, pattern};
 use libtest_mimic::Trial;
 use millpond::metrics::host::Host;
 use millpond::observe::snapshot::Snapshot;
 use millpond::sys::sock_diag::listen_queue;
-use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::net::SocketAddr;
 
 pub(super) fn tests() -> Vec<Trial> {
     crate::trials![
@@ -20,10 +19,6 @@ pub(super) fn tests() -> Vec<Trial> {
         another_protocol_on_the_same_address,
         an_address_is_widened_while_it_is_in_use,
     ]
-}
-
-fn nobody_listens(address: SocketAddr) -> bool {
-    TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err()
 }
 
 fn a_listener_is_added_and_removed_again() {

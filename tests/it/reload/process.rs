@@ -115,14 +115,7 @@ fn without_a_file_there_is_nothing_to_reload() {
 }
 
 fn a_drain_is_not_disturbed() {
-    let gate = crate::harness::Gate::new();
-    let wait = gate.clone();
-    let origin = crate::harness::Origin::start(move |conn| {
-        while conn.request().is_some() {
-            wait.wait();
-            conn.send(super::OK);
-        }
-    });
+    let (origin, gate) = crate::harness::Origin::gated();
     let mut process = Running::start(&Setup::http([origin.address()]));
     let mut client = Client::connect(process.address());
     client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");

@@ -199,7 +199,7 @@ fn a_second_upgrade_is_refused_and_a_drain_ends_the_first() {
 }
 
 fn a_drain_is_not_handed_over() {
-    let (origin, gate) = crate::life::gated();
+    let (origin, gate) = crate::harness::Origin::gated();
     let instance = Instance::start(&Setup::http([origin.address()]));
     let mut client = Client::connect(instance.process.address());
     client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");

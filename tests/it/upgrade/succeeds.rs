@@ -1,7 +1,7 @@
 //! What a new process has from the old one.
 
 use super::Instance;
-use crate::harness::{Client, Gate, Origin, Running, Setup, eventually, millpond_at};
+use crate::harness::{Client, Origin, Running, Setup, eventually, millpond_at};
 use libtest_mimic::Trial;
 use rustix::process::Signal;
 use std::path::Path;
@@ -45,14 +45,7 @@ fn idle_connections_are_used_again_and_never_closed() {
 }
 
 fn what_becomes_idle_while_the_old_process_drains_is_handed_over() {
-    let gate = Gate::new();
-    let wait = gate.clone();
-    let origin = Origin::start(move |conn| {
-        while conn.request().is_some() {
-            wait.wait();
-            conn.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-        }
-    });
+    let (origin, gate) = Origin::gated();
     let mut instance = Instance::start(&warm(&origin));
     let mut clients: Vec<Client> = (0..5).map(|_| Client::connect(instance.process.address())).collect();
     clients.iter().for_each(|client| client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n"));

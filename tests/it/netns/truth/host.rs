@@ -1,8 +1,7 @@
 //! A host with several listeners, endpoints and source addresses, over IPv4 and IPv6.
 
-use crate::harness::eventually;
 use crate::netns::namespace::{nft, run, sysctl};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::process::Command;
 
 /// Of the host: where clients go to, where they come from, what is dialled, and from where.
@@ -193,11 +192,6 @@ pub(super) fn prepare() {
     for network in ["198.51.100.0/24", "2001:db8:2::/64"] {
         run(Command::new("ip").args(["route", "add", "local", network, "dev", "lo"]));
     }
-    // The kernel adds the route of an IPv6 address by a worker of its own, a moment after the address.
-    let ways = WAYS.iter().chain(&SILENT);
-    eventually("a route for each client", || {
-        ways.clone().all(|way| UdpSocket::bind(way.from).is_ok_and(|socket| socket.connect(way.to).is_ok()))
-    });
     sysctl("ipv4/tcp_tw_reuse", 0);
     nft(RULES);
 }
