@@ -175,9 +175,28 @@ impl std::fmt::Debug for Open {
 }
 
 async fn lookup(server: &Resolver<Runtime>, name: &Name, question: &Question) -> Reply {
-    match server.lookup(name.clone(), record_type(question.kind)).await {
+    let ask = || server.lookup(name.clone(), record_type(question.kind));
+    let asked = match ask().await {
+        Err(error) if is_lost(&error) => ask().await,
+        asked => asked,
+    };
+    match asked {
         Ok(lookup) => records(lookup.answers(), lookup.additionals(), question.kind),
         Err(error) => refused(&error),
+    }
+}
+
+/// Whether the connection that was asked on is gone, which the resolver keeps for the next question. A server may
+/// close it at any time, and who has asked then asks again on another (RFC 7766 section 6.2.4).
+fn is_lost(error: &NetError) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected, UnexpectedEof};
+    match error {
+        // Its task has ended.
+        NetError::Message(_) | NetError::Msg(_) => true,
+        NetError::Io(error) => {
+            matches!(error.kind(), BrokenPipe | ConnectionReset | NotConnected | UnexpectedEof)
+        }
+        _ => false,
     }
 }
 
