@@ -265,8 +265,7 @@ def show(options, result, conditions):
     head = [f"p99 of {options.clients} clients, crowded", "median us", "lowest .. highest"]
     print(report.table(head, rows))
     print()
-    for condition, holds in conditions.items():
-        print(f"{'ok  ' if holds else 'FAIL'}  {condition}")
+    print(report.verdicts(conditions))
 
 
 if __name__ == "__main__":

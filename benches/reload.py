@@ -217,10 +217,8 @@ def show(result):
     rows = []
     for phase, title in (("quiet", "without reloads"), ("busy", "with reloads")):
         for kind in ("keep_alive", "reconnect"):
-            one = result[phase][kind]
-            cells = [one["requests"], one["errors"], one["p50_us"], one["p99_us"], one["max_us"]]
-            rows.append([f"{title}, {kind.replace('_', '-')}", *cells])
-    print(report.table(["clients", "requests", "failed", "p50 µs", "p99 µs", "max µs"], rows))
+            rows.append((f"{title}, {kind.replace('_', '-')}", result[phase][kind]))
+    print(report.loads(rows))
     stream, times = result["stream"], sorted(seconds for *_, seconds in result["reloads"])
     before, after = result["before"], result["after"]
     mib = 2**20
@@ -233,8 +231,7 @@ def show(result):
         f"memory {before['memory_bytes'] / mib:.1f} -> {after['memory_bytes'] / mib:.1f} MiB, "
         f"descriptors {before['descriptors']} -> {after['descriptors']}\n"
     )
-    for condition, met in result["conditions"].items():
-        print(f"{'pass' if met else 'FAIL'}  {condition}")
+    print(report.verdicts(result["conditions"]))
 
 
 if __name__ == "__main__":

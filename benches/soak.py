@@ -222,8 +222,7 @@ def show(result):
         print(f"  {times} x {error}")
     for line in result["log"][:ERRORS_SHOWN]:
         print(f"  in the log: {line}")
-    for condition, met in result["conditions"].items():
-        print(f"{'pass' if met else 'FAIL'}  {condition}")
+    print(report.verdicts(result["conditions"]))
 
 
 if __name__ == "__main__":

@@ -135,11 +135,7 @@ def conditions(result, options):
 
 def show(result):
     print(report.machine_line())
-    rows = []
-    for kind, one in result["loads"].items():
-        cells = [one["requests"], one["errors"], one["p50_us"], one["p99_us"], one["max_us"]]
-        rows.append([kind.replace("_", "-"), *cells])
-    print(report.table(["clients", "requests", "failed", "p50 µs", "p99 µs", "max µs"], rows))
+    print(report.loads((kind.replace("_", "-"), one) for kind, one in result["loads"].items()))
     upgrades = result["upgrades"]
     print("\nconnections to the origin: in the pools before, given to the new process, opened by it")
     print("  " + ", ".join(f"{one['pool']}/{one['given']}/{one['opened']}" for one in upgrades))
@@ -150,8 +146,7 @@ def show(result):
         f"{REQUESTS} requests; answered in {times[len(times) // 2] * 1000:.0f} ms by the median, "
         f"{times[-1] * 1000:.0f} ms at most, 250 ms of which are waited for the count\n"
     )
-    for condition, met in result["conditions"].items():
-        print(f"{'pass' if met else 'FAIL'}  {condition}")
+    print(report.verdicts(result["conditions"]))
 
 
 if __name__ == "__main__":

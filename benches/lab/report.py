@@ -20,6 +20,18 @@ def table(head, rows):
     return "\n".join(lines)
 
 
+def loads(rows):
+    """A table of what `load` has measured, each with what it is called."""
+    keys = ["requests", "errors", "p50_us", "p99_us", "max_us"]
+    head = ["clients", "requests", "failed", "p50 µs", "p99 µs", "max µs"]
+    return table(head, [[title, *(one[key] for key in keys)] for title, one in rows])
+
+
+def verdicts(conditions):
+    """A line for each condition, and whether it holds."""
+    return "\n".join(f"{'pass' if holds else 'FAIL'}  {text}" for text, holds in conditions.items())
+
+
 def show_json(result):
     print(json.dumps({"machine": machine(), **result}, indent=2))
 

@@ -28,8 +28,7 @@ class Outcome:
         parts = [f"{self.name}: {self.shows}"]
         parts += [report.table(head, rows) for head, rows in self.tables]
         parts += ["\n".join(self.notes)] if self.notes else []
-        verdicts = [f"{'pass' if held else 'FAIL'}  {text}" for text, held in self.conditions.items()]
-        parts += ["\n".join(verdicts)] if verdicts else []
+        parts += [report.verdicts(self.conditions)] if self.conditions else []
         return "\n\n".join(parts)
 
     def json(self):
