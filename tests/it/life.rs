@@ -1,7 +1,8 @@
 //! The end of a process, and its life with few descriptors: seen from outside.
 
 use crate::harness::{
-    Client, Ended, Origin, Running, Setup, Unaccepting, always, eventually, nobody_listens,
+    Client, DEADLINE, Ended, Origin, Running, Setup, Unaccepting, always, comes_true, eventually,
+    nobody_listens,
 };
 use libtest_mimic::Trial;
 use rustix::process::Signal;
@@ -258,11 +259,10 @@ fn a_drain_needs_nobody_who_reads_the_log() {
     assert!(serves);
     rustix::process::kill_process(rustix::process::Pid::from_child(&child), Signal::TERM).unwrap();
     let mut status = None;
-    let start = Instant::now();
-    while status.is_none() && start.elapsed() < Duration::from_secs(10) {
+    comes_true(DEADLINE, || {
         status = child.try_wait().unwrap();
-        std::thread::sleep(Duration::from_millis(5));
-    }
+        status.is_some()
+    });
     // It may have ended, and then cannot be killed.
     let _ = child.kill();
     let _ = child.wait();

@@ -87,7 +87,7 @@ fn a_reload_while_servers_fail_keeps_the_endpoints() {
     let kept = proxy.rested().endpoint(0);
     proxy.reload(&setup.clone().upstream("timeout.connect = \"1s\"").endpoint("{ dns = \"other.test:1\" }"));
     assert!(Arc::ptr_eq(&kept, &proxy.endpoint(0)));
-    // With another share it is another name, which nobody answers for now.
+    // With another share it is another name, which nobody answers yet.
     let text = setup.text().replace("}]", ", weight = 5 }]");
     proxy.try_reload(&text).unwrap();
     assert!(Arc::ptr_eq(&kept, &proxy.endpoint(0)));
