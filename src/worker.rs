@@ -8,6 +8,7 @@ pub mod vital;
 
 use crate::buffer::BufferPool;
 use crate::command;
+use crate::forward::http::Runners;
 use crate::forward::splice::Pipes;
 use crate::observe::access_log::AccessLog;
 use crate::registry::Registry;
@@ -33,6 +34,8 @@ pub struct Worker {
     pub buffers: Rc<BufferPool>,
     /// Pipes for long flows.
     pub pipes: Rc<Pipes>,
+    /// Where requests are served.
+    pub runners: Runners,
     /// Deadlines.
     pub timers: Rc<Timers>,
     /// The clients that it serves.
@@ -165,6 +168,7 @@ impl Worker {
             index,
             buffers: Rc::new(BufferPool::new(Arc::clone(&registry.buffers))),
             pipes: Pipes::new(Arc::clone(budget)),
+            runners: Runners::default(),
             timers: Timers::new(now),
             sessions: SessionTable::new(index, Arc::clone(budget), now),
             access_log,

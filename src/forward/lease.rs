@@ -19,32 +19,45 @@ pub struct Leased {
     _choice: Choice,
 }
 
-/// Leases a connection to an endpoint that the balancer chooses by `key`. `record` is told of the endpoint
-/// and of the time.
+/// What the endpoint that is chosen first has.
+#[derive(Debug)]
+pub enum Found {
+    /// A connection that was idle.
+    Idle(Leased),
+    /// None, or none that is wanted.
+    Nothing(Choice),
+}
+
+/// Chooses an endpoint by `key` and leases what is idle to it: nearly always, that is all. `record` is told of the
+/// endpoint.
+///
+/// # Errors
+/// When there is no endpoint.
+pub fn find(group: &Rc<Group>, key: u64, want: Want, record: &mut Record) -> Result<Found, RejectReason> {
+    let choice = choose(group, key, None, record)?;
+    Ok(match take_idle(group, &choice, want, record) {
+        Some(lease) => Found::Idle(Leased { lease, _choice: choice }),
+        None => Found::Nothing(choice),
+    })
+}
+
+/// Waits for a connection to the endpoint where [`find`] found nothing, or to another if it cannot be reached.
+/// `record` is told of the endpoint and of the time.
 ///
 /// # Errors
 /// Why there is no connection, to be told to the client.
-pub async fn lease(
+pub async fn wait(
     group: &Rc<Group>,
     key: u64,
+    mut choice: Choice,
     want: Want,
     record: &mut Record,
 ) -> Result<Leased, RejectReason> {
     let state = group.state();
     let tries = MAX_CONNECT_TRIES.min(state.endpoints.len());
-    let (mut avoid, mut tried) = (None, 1);
+    let mut tried = 1;
     loop {
-        let Some(choice) = group.choose(key, avoid, record.now) else {
-            return Err(RejectReason::NoEndpoint);
-        };
         let endpoint = choice.endpoint();
-        let address = state.endpoints[endpoint].address;
-        record.endpoint = Some(address);
-        if want != Want::Fresh
-            && let Some(lease) = acquire::idle(group, endpoint, record.now)
-        {
-            return Ok(Leased { lease, _choice: choice });
-        }
         let acquired = acquire::acquire(group, endpoint, want, tried == tries).await;
         record.now = Instant::now();
         match acquired {
@@ -53,13 +66,33 @@ pub async fn lease(
                 return Ok(Leased { lease, _choice: choice });
             }
             Err(error) if error.may_differ_elsewhere() && tried < tries => {
-                avoid = Some(endpoint);
+                drop(choice);
+                choice = choose(group, key, Some(endpoint), record)?;
                 tried += 1;
+                if let Some(lease) = take_idle(group, &choice, want, record) {
+                    return Ok(Leased { lease, _choice: choice });
+                }
             }
             Err(error) => {
+                let address = state.endpoints[endpoint].address;
                 tracing::debug!(upstream = %state.config.name, endpoint = %address, %error, "no connection");
                 return Err(error.reason());
             }
         }
     }
+}
+
+fn choose(
+    group: &Rc<Group>,
+    key: u64,
+    avoid: Option<usize>,
+    record: &mut Record,
+) -> Result<Choice, RejectReason> {
+    let choice = group.choose(key, avoid, record.now).ok_or(RejectReason::NoEndpoint)?;
+    record.endpoint = Some(group.state().endpoints[choice.endpoint()].address);
+    Ok(choice)
+}
+
+fn take_idle(group: &Rc<Group>, choice: &Choice, want: Want, record: &Record) -> Option<Lease> {
+    if want == Want::Fresh { None } else { acquire::idle(group, choice.endpoint(), record.now) }
 }

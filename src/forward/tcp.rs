@@ -2,7 +2,7 @@
 
 use super::acquire::Want;
 use super::client_ip::hash_ip;
-use super::lease::{Leased, lease};
+use super::lease::{self, Found, Leased};
 use super::record::Record;
 use super::tunnel::{Tunnel, TunnelEnd};
 use super::waiting::{Gone, Waiting};
@@ -69,6 +69,12 @@ impl TcpSession {
         closed: &mut Option<Instant>,
         record: &mut Record,
     ) -> Result<Result<Leased, RejectReason>, Gone> {
+        let key = hash_ip(self.session.client().0.ip());
+        let choice = match lease::find(&self.inlet.group, key, Want::Own, record) {
+            Ok(Found::Idle(leased)) => return Ok(Ok(leased)),
+            Ok(Found::Nothing(choice)) => choice,
+            Err(reason) => return Ok(Err(reason)),
+        };
         let waiting = Waiting {
             client: &mut self.stream,
             input,
@@ -77,8 +83,7 @@ impl TcpSession {
             abort_on_fin: false,
             closed,
         };
-        let key = hash_ip(self.session.client().0.ip());
-        waiting.for_output(pin!(lease(&self.inlet.group, key, Want::Own, record))).await
+        waiting.for_output(pin!(lease::wait(&self.inlet.group, key, choice, Want::Own, record))).await
     }
 
     async fn tunnel(

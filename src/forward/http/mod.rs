@@ -3,6 +3,9 @@
 mod rate;
 mod read;
 mod request;
+mod runner;
+
+pub use runner::Runners;
 
 use super::failure;
 use super::record::Record;
@@ -84,8 +87,9 @@ impl HttpSession {
                 if let Some(end) = poll_fn(|cx| session.poll_wait(cx)).await {
                     break end;
                 }
-                // Gone while the session is idle: an idle client costs little.
-                if let Some(end) = Box::pin(session.serve_requests()).await {
+                let end;
+                (session, end) = Runners::serve(session).await;
+                if let Some(end) = end {
                     break end;
                 }
                 session.session.enter(Phase::Idle);

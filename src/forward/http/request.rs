@@ -7,7 +7,7 @@ use crate::forward::acquire::Want;
 use crate::forward::client_ip::hash_ip;
 use crate::forward::exchange::{Exchange, RequestSide, ResponseEnd, ResponseSide};
 use crate::forward::failure::Failure;
-use crate::forward::lease::{Leased, lease};
+use crate::forward::lease::{self, Found, Leased};
 use crate::forward::record::Record;
 use crate::forward::tunnel::{self, Tunnel};
 use crate::forward::waiting::{Gone, Waiting};
@@ -95,6 +95,11 @@ impl HttpSession {
     ) -> Result<Result<Leased, RejectReason>, Gone> {
         self.session.enter(Phase::Waiting);
         let key = head.hash.unwrap_or_else(|| hash_ip(self.session.client().0.ip()));
+        let choice = match lease::find(&self.inlet.group, key, want, record) {
+            Ok(Found::Idle(leased)) => return Ok(Ok(leased)),
+            Ok(Found::Nothing(choice)) => choice,
+            Err(reason) => return Ok(Err(reason)),
+        };
         let waiting = Waiting {
             client: &mut self.stream,
             input,
@@ -104,7 +109,7 @@ impl HttpSession {
             abort_on_fin: self.inlet.aborts_on_fin() && (want == Want::Any || head.method.is_safe()),
             closed: &mut self.client_closed,
         };
-        waiting.for_output(pin!(lease(&self.inlet.group, key, want, record))).await
+        waiting.for_output(pin!(lease::wait(&self.inlet.group, key, choice, want, record))).await
     }
 
     /// Runs the exchange on a leased connection.
