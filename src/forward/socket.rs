@@ -15,9 +15,9 @@ pub trait Socket: AsyncRead + AsyncWrite + Unpin {
     /// What would be read next; pending while there is nothing.
     fn poll_peek(&mut self, cx: &mut Context<'_>) -> Poll<Peek>;
 
-    /// Reads into `space`, which is not empty; 0 is the peer's FIN.
-    fn poll_recv(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut into = ReadBuf::new(space);
+    /// Reads into the buffer's space, which is not empty; 0 is the peer's FIN.
+    fn poll_recv(&mut self, cx: &mut Context<'_>, buffer: &mut Lent) -> Poll<io::Result<usize>> {
+        let mut into = ReadBuf::new(buffer.space());
         ready!(Pin::new(self).poll_read(cx, &mut into))?;
         Poll::Ready(Ok(into.filled().len()))
     }
@@ -54,10 +54,12 @@ impl Socket for TcpStream {
         })
     }
 
-    fn poll_recv(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_recv(&mut self, cx: &mut Context<'_>, buffer: &mut Lent) -> Poll<io::Result<usize>> {
         loop {
-            // First, for it counts what a task does before others have their turn.
+            // First, for it counts what a task does before others have their turn; and where there is nothing to
+            // read, the buffer takes no memory.
             ready!(self.poll_read_ready(cx))?;
+            let space = buffer.space();
             if let Some(read) = attempt(self, Interest::READABLE, space.len(), || recv(&*self, space))? {
                 return Poll::Ready(Ok(read));
             }
@@ -115,9 +117,8 @@ pub fn poll_read<S: Socket>(
     cx: &mut Context<'_>,
     buffer: &mut Lent,
 ) -> Poll<io::Result<usize>> {
-    let space = buffer.space();
-    debug_assert!(!space.is_empty(), "a read into nothing looks like FIN");
-    match socket.poll_recv(cx, space) {
+    debug_assert!(!buffer.is_full(), "a read into nothing looks like FIN");
+    match socket.poll_recv(cx, buffer) {
         Poll::Pending => {
             buffer.rest();
             Poll::Pending

@@ -92,7 +92,10 @@ impl<C: Socket, U: Socket> Exchange<'_, C, U> {
     fn watch_client(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
         while self.client_closed.is_none() && !self.input.is_full() {
             match self.client.poll_peek(cx) {
-                Poll::Pending => break,
+                Poll::Pending => {
+                    self.input.rest();
+                    break;
+                }
                 Poll::Ready(Peek::Reset) => return Err(Failure::ClientReset),
                 Poll::Ready(Peek::Fin) => {
                     *self.client_closed = Some(Instant::now() + self.deadlines.client_half_close);

@@ -2,6 +2,7 @@
 
 use crate::harness::{Client, Ended, Framing, Gate, Origin, Proxy, Setup, always, pattern};
 use libtest_mimic::Trial;
+use millpond::buffer::SMALL;
 use millpond::reason::DiscardReason;
 use std::io::Write;
 use std::thread;
@@ -14,6 +15,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         a_request_byte_by_byte,
         a_response_byte_by_byte,
         a_large_head_passes,
+        who_waits_for_an_answer_holds_no_buffer,
         an_early_response_reaches_a_client_that_is_still_sending,
         an_early_response_before_a_reset_reaches_the_client,
     ]
@@ -219,4 +221,34 @@ fn an_early_response_before_a_reset_reaches_the_client() {
     drop(client);
     sending.join().unwrap();
     assert_ne!(origin.ended(0), Some(Ended::Fin));
+}
+
+fn who_waits_for_an_answer_holds_no_buffer() {
+    const CLIENTS: usize = 50;
+    /// As many as one worker uses at a time; each is counted twice.
+    const BUFFERS: usize = 4 * 2 * SMALL;
+    // The first requests wait for their connections, too; the second ones find them idle.
+    let gates = [Gate::new(), Gate::new()];
+    let wait = gates.clone();
+    let origin = Origin::start(move |conn| {
+        for gate in &wait {
+            conn.request();
+            gate.wait();
+            conn.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        }
+        conn.hold();
+    });
+    let proxy = Proxy::http(origin.address());
+    let mut clients: Vec<Client> = (0..CLIENTS).map(|_| Client::connect(proxy.address())).collect();
+    for (wave, gate) in (1..).zip(gates) {
+        for client in &mut clients {
+            client.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n");
+        }
+        origin.wait_for_requests(wave * CLIENTS);
+        let used = proxy.registry().buffers.used();
+        assert!(0 < used && used <= BUFFERS, "{used} bytes while all wait for answer {wave}");
+        gate.open();
+        clients.iter_mut().for_each(|client| assert_eq!(client.response().text(), "ok"));
+    }
+    assert_eq!(origin.connections(), CLIENTS);
 }
