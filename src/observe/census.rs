@@ -8,7 +8,7 @@
 
 mod budgets;
 mod queues;
-mod tally;
+pub mod tally;
 
 use super::places::Places;
 use super::reaper::{Reaper, Verdict};

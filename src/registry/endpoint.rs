@@ -35,7 +35,7 @@ pub struct EndpointState {
     /// Workers that keep more than their share of `max_idle`. While there is none, no worker has to
     /// look at the others before it keeps a connection.
     pub over_share: AtomicUsize,
-    /// The smallest `Keep-Alive: timeout=` that it announced, in milliseconds; 0: none.
+    /// The last `Keep-Alive: timeout=` that it announced, in milliseconds; 0: none.
     pub keep_alive_hint_ms: AtomicU32,
     /// What it keeps idle connections for, from when it closed some.
     pub idle_learning: SharedIdleLearning,

@@ -3,6 +3,7 @@
 use super::level::Level;
 use super::ports::{Left, SourcePorts};
 use super::select::most_room;
+use crate::timer;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -64,7 +65,7 @@ impl PortLease {
     /// Gives the port back; the socket is closed.
     pub fn release(&mut self) {
         if let Some(left) = self.left.take() {
-            self.ports.release(left, Instant::now());
+            self.ports.release(left, timer::now());
         }
     }
 }

@@ -13,6 +13,11 @@ use wheel::{Tick, Wheel};
 /// The wheel's resolution. A deadline fires up to this much late, never early.
 pub const RESOLUTION: Duration = Duration::from_millis(16);
 
+/// The time by the clock of the runtime that timers sleep by; a test can stop that one.
+pub fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
 /// The name of no timer.
 pub const NO_TIMER: TimerId = TimerId::MAX;
 
@@ -67,7 +72,7 @@ impl Timers {
                     }
                 }
             }
-            let now = self.floor(Instant::now());
+            let now = self.floor(now());
             let fired = self.wheel.borrow_mut().advance(now);
             fired.into_iter().for_each(std::task::Waker::wake);
         }

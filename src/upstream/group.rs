@@ -36,7 +36,12 @@ struct Member {
 
 /// Where an endpoint is counted: in the group that has its upstream now, whichever group chose it.
 #[derive(Debug, Default)]
-struct Seat(RefCell<(Weak<Group>, usize)>);
+struct Seat {
+    group: RefCell<(Weak<Group>, usize)>,
+    /// Choices that count here. An endpoint may be without a group for a while: one reload removes it, and
+    /// another brings it back.
+    choices: Cell<u32>,
+}
 
 /// What one worker has of the endpoints that may be kept.
 #[derive(Debug, Default)]
@@ -130,8 +135,8 @@ impl Group {
     /// From now on its endpoints are counted here, beginning with what they carry already.
     fn take_over(self: &Rc<Self>) {
         for (endpoint, member) in self.members.iter().enumerate() {
-            let (before, place) = member.seat.0.replace((Rc::downgrade(self), endpoint));
-            let load = before.upgrade().map_or(0, |group| group.balancer.borrow().load(place));
+            member.seat.group.replace((Rc::downgrade(self), endpoint));
+            let load = member.seat.choices.get();
             if load > 0 {
                 self.balancer.borrow_mut().set_load(endpoint, load);
             }
@@ -169,6 +174,7 @@ impl Group {
             balancer.release(endpoint);
             group.balancer.borrow_mut().take(place);
         }
+        seat.choices.set(seat.choices.get() + 1);
         Some(Choice { seat, endpoint })
     }
 
@@ -221,7 +227,7 @@ impl Member {
 
 impl Seat {
     fn group(&self) -> Option<(Rc<Group>, usize)> {
-        let (group, place) = &*self.0.borrow();
+        let (group, place) = &*self.group.borrow();
         Some((group.upgrade()?, *place))
     }
 }
@@ -254,8 +260,12 @@ impl Choice {
 
 impl Drop for Choice {
     fn drop(&mut self) {
+        self.seat.choices.set(self.seat.choices.get() - 1);
         if let Some((group, place)) = self.seat.group() {
             group.balancer.borrow_mut().release(place);
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,18 +26,19 @@ const SINCE_MAX: usize = 65_536;
 
 /// One count.
 #[derive(Debug)]
-pub(super) struct Tally {
+pub struct Tally {
     pub(super) listeners: Vec<Counts>,
     /// By local address.
     endpoints: Vec<HashMap<IpAddr, Counts>>,
     /// All that the kernel listed, ours or not.
-    pub(super) sockets: u64,
+    pub sockets: u64,
     pub(super) close_wait: Vec<(Socket, Place)>,
     pub(super) since: Since,
 }
 
 impl Tally {
-    pub(super) fn new(places: &Places) -> Self {
+    /// Nothing is counted yet.
+    pub fn new(places: &Places) -> Self {
         let (listeners, endpoints) = places.len();
         Self {
             listeners: vec![Counts::default(); listeners],
@@ -49,7 +50,7 @@ impl Tally {
     }
 
     /// One socket, found by the census that began at `now`; `before` is what the one before has seen.
-    pub(super) fn add(&mut self, socket: Socket, places: &Places, before: &Since, now: Instant) {
+    pub fn add(&mut self, socket: Socket, places: &Places, before: &Since, now: Instant) {
         self.sockets += 1;
         let Some(place) = places.find(&socket) else { return };
         let counts = match place {

@@ -44,8 +44,12 @@ impl Pool {
                 upstream = %self.config().name, endpoint = %self.endpoint.address, ?age,
                 "the endpoint closes idle connections: they are closed before it does"
             );
-            // What their keepers wait for may have to end sooner.
-            (0..self.endpoint.workers.len()).for_each(|worker| self.handover.wake(worker));
+            self.wake_keepers();
         }
+    }
+
+    /// What the keepers of all workers wait for may have to end sooner.
+    pub(super) fn wake_keepers(&self) {
+        (0..self.endpoint.workers.len()).for_each(|worker| self.handover.wake(worker));
     }
 }

@@ -225,6 +225,7 @@ impl Pool {
         let slot = OpenSlot::take(&self.endpoint, &self.budget, &self.handover, max, port)?;
         self.coming.set(self.coming.get() + 1);
         transition(self.counters(), State::Absent, State::Connecting);
+        self.publish();
         Ok(slot)
     }
 
@@ -234,22 +235,22 @@ impl Pool {
         PortLease::take(&self.endpoint.sources(), turn, most, now)
     }
 
-    /// A dial ended: the connection goes to whoever waits, or is kept; an error goes to a waiter
+    /// A dial ended at `now`: the connection goes to whoever waits, or is kept; an error goes to a waiter
     /// that nothing else is under way for. Where ports were wanting, [`Self::fail_one`] is left to
     /// whoever provides: something may come back.
-    pub fn dial_ended(self: &Rc<Self>, result: Result<(TcpStream, Life), ConnectError>) {
+    pub fn dial_ended(self: &Rc<Self>, result: Result<(TcpStream, Life), ConnectError>, now: Instant) {
         self.coming.set(self.coming.get() - 1);
         self.last_dial_failed.set(result.is_err());
         match result {
             Ok((stream, life)) => {
                 transition(self.counters(), State::Connecting, State::Idle);
                 let connection = self.connection(stream, life);
-                self.take_back(connection, Instant::now());
+                self.take_back(connection, now);
             }
             Err(error) => {
                 transition(self.counters(), State::Connecting, State::Absent);
                 if matches!(error, ConnectError::Local(Shortage::Descriptors)) {
-                    self.want_descriptor(Instant::now());
+                    self.want_descriptor(now);
                 } else if self.unprovided() > 0 && error.unavailable().is_none() {
                     self.fail_one(error);
                 }
@@ -313,8 +314,12 @@ impl Pool {
     /// The endpoint announced how long it keeps idle connections.
     pub fn note_keep_alive(&self, timeout: Duration) {
         let ms = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
-        if self.endpoint.keep_alive_hint_ms.load(Relaxed) != ms {
+        let before = self.endpoint.keep_alive_hint_ms.load(Relaxed);
+        if before != ms {
             self.endpoint.keep_alive_hint_ms.store(ms, Relaxed);
+            if before == 0 || ms < before {
+                self.wake_keepers();
+            }
         }
     }
 
@@ -455,9 +460,12 @@ impl Pool {
     }
 
     /// Publishes how many wait, for the statistics and for the siblings.
-    fn publish(&self) {
+    pub(super) fn publish(&self) {
         let counters = self.counters();
         counters.waiting.set(self.waiters.borrow().waiting() as u64);
         counters.starved.set(self.unprovided() as u64);
     }
 }
+
+#[cfg(test)]
+mod tests;

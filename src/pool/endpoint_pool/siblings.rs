@@ -27,6 +27,7 @@ impl Pool {
         if self.handover.send(sibling, Message::Ask { from: self.worker, desk: self.desk }).is_some() {
             self.coming.set(self.coming.get() - 1);
         }
+        self.publish();
     }
 
     /// Whether a connection to the endpoint may come back to a pool, in any worker: one that carries an

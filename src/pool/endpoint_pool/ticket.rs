@@ -3,10 +3,10 @@
 use super::Pool;
 use crate::pool::lease::Lease;
 use crate::pool::waiters;
+use crate::timer;
 use crate::upstream::connect::ConnectError;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 /// A place in the queue for a connection; given up when dropped.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl Drop for Ticket {
         let given = self.pool.waiters.borrow_mut().leave(key);
         self.pool.publish();
         if let Some(Ok(connection)) = given {
-            self.pool.take_back(connection, Instant::now());
+            self.pool.take_back(connection, timer::now());
         }
     }
 }

@@ -100,7 +100,7 @@ impl Scene {
         let stream = TcpStream::connect(self.origin.local_addr().unwrap()).unwrap();
         stream.set_nonblocking(true).unwrap();
         let life = Life::new(slot, Instant::now(), Duration::ZERO, None);
-        pool.dial_ended(Ok((tokio::net::TcpStream::from_std(stream).unwrap(), life)));
+        pool.dial_ended(Ok((tokio::net::TcpStream::from_std(stream).unwrap(), life)), Instant::now());
         self.origin.accept().unwrap().0
     }
 
