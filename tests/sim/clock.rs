@@ -1,0 +1,31 @@
+//! A clock that only the simulation moves.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::LocalSet;
+
+thread_local! {
+    static RUNTIME: Runtime =
+        Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
+}
+
+/// Plays `history` by a clock that stands still but for [`advance`].
+pub(crate) fn play(history: impl Future<Output = ()>) {
+    RUNTIME.with(|runtime| LocalSet::new().block_on(runtime, history));
+}
+
+/// Moves the clock.
+pub(crate) async fn advance(time: Duration) {
+    tokio::time::advance(time).await;
+}
+
+/// The time from one moment to another, as it is told.
+#[derive(Debug)]
+pub(crate) struct Since(pub(crate) Instant, pub(crate) Instant);
+
+impl fmt::Display for Since {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("{:.3} s", self.1.duration_since(self.0).as_secs_f64()))
+    }
+}
