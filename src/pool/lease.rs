@@ -3,6 +3,7 @@
 use super::endpoint_pool::Pool;
 use super::{Connection, Ending, Identity, state};
 use crate::reason::DiscardReason;
+use crate::sys::sockopt;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -17,6 +18,7 @@ pub struct Lease {
     pool: Rc<Pool>,
     reused: bool,
     is_tunnel: bool,
+    lacks_lasting: bool,
 }
 
 impl Lease {
@@ -27,7 +29,21 @@ impl Lease {
         if reused {
             pool.counters().reused_total.inc();
         }
-        Self { connection: Some(connection), pool, reused, is_tunnel: false }
+        Self { connection: Some(connection), pool, reused, is_tunnel: false, lacks_lasting: false }
+    }
+
+    /// Leases a connection to whoever dialled it, and has the options to set that are for one that lasts.
+    pub(super) fn dialled(mut connection: Connection, pool: Rc<Pool>) -> Self {
+        state::transition(pool.counters(), state::State::Connecting, state::State::Leased);
+        connection.begin_use();
+        Self { connection: Some(connection), pool, reused: false, is_tunnel: false, lacks_lasting: true }
+    }
+
+    /// By when the connection has to be given the [options of one that lasts](crate::sys::sockopt::set_lasting);
+    /// `None`: it has them.
+    pub fn lasting_by(&self) -> Option<Instant> {
+        let connection = self.connection.as_ref().filter(|_| self.lacks_lasting)?;
+        Some(connection.life().established + sockopt::lasting_within(&self.pool.config().socket))
     }
 
     /// The connection.

@@ -15,6 +15,6 @@ mod endpoint_pool;
 
 pub use connection::Connection;
 pub use ending::Ending;
-pub use endpoint_pool::{Delivery, IdlePage, Pool, Ticket};
+pub use endpoint_pool::{Delivery, IdlePage, OwnDial, Pool, Ticket};
 pub use identity::Identity;
 pub use lease::Lease;

@@ -5,15 +5,15 @@ use super::succeeded;
 use crate::addr::{EndpointAddr, SourceAddr};
 use crate::config::model::{TcpKeepalive, UpstreamSocket};
 use libc::c_int;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 use std::{io, mem};
 
-/// A non-blocking socket to dial this endpoint with, all options set; bound to `source` with
-/// IP_BIND_ADDRESS_NO_PORT where one is given, so that the port is chosen at connect(2): two
+/// A non-blocking socket to dial this endpoint with, all options set but those of [`set_lasting`]; bound to
+/// `source` with IP_BIND_ADDRESS_NO_PORT where one is given, so that the port is chosen at connect(2): two
 /// connections to different endpoints can then share a port. ip(7) `ports` are those to choose from;
 /// all of the host's where none are given.
 pub fn upstream_socket(
@@ -24,7 +24,9 @@ pub fn upstream_socket(
 ) -> io::Result<Socket> {
     let socket = tcp_socket(endpoint.0)?;
     set_port_range(&socket, ports)?;
-    set_transport(&socket, options.no_delay, options.user_timeout, options.tcp_keepalive.as_ref())?;
+    if options.no_delay {
+        socket.set_tcp_nodelay(true)?;
+    }
     if let Some(source) = source {
         // IPv6 sockets take it at this level too.
         set_int(&socket, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)?;
@@ -65,6 +67,35 @@ pub fn set_transport(
     if no_delay {
         socket.set_tcp_nodelay(true)?;
     }
+    set_timers(socket, user_timeout, tcp_keepalive)
+}
+
+/// The options of a dialling socket that begin to matter when its connection has lasted for some time, five
+/// system calls: TCP_USER_TIMEOUT and keepalive probes. The kernel counts both from the last segment and not
+/// from this call, so that they may be set [late](lasting_within).
+///
+/// # Errors
+/// The kernel's own.
+pub fn set_lasting(socket: &impl AsFd, options: &UpstreamSocket) -> io::Result<()> {
+    set_timers(&SockRef::from(socket), options.user_timeout, options.tcp_keepalive.as_ref())
+}
+
+/// How soon after connect(2) a connection that lives on has to have them: [`LASTING`], or half of the shortest
+/// of their times.
+pub fn lasting_within(options: &UpstreamSocket) -> Duration {
+    let probes = options.tcp_keepalive.as_ref().map(|probes| probes.idle);
+    let user_timeout = Some(options.user_timeout).filter(|time| !time.is_zero());
+    [probes, user_timeout].into_iter().flatten().fold(LASTING, |within, time| within.min(time / 2))
+}
+
+/// See [`lasting_within`].
+pub const LASTING: Duration = Duration::from_secs(3);
+
+fn set_timers(
+    socket: &Socket,
+    user_timeout: Duration,
+    tcp_keepalive: Option<&TcpKeepalive>,
+) -> io::Result<()> {
     if !user_timeout.is_zero() {
         let most = Duration::from_millis(i32::MAX as u64);
         socket.set_tcp_user_timeout(Some(user_timeout.clamp(Duration::from_millis(1), most)))?;
@@ -97,7 +128,7 @@ pub fn set_linger(socket: &Socket, time: Duration) -> io::Result<()> {
 
 /// Makes the next close(2) send RST and leave no TIME_WAIT (SO_LINGER with time 0).
 pub fn reset_on_close(socket: &impl AsFd) -> io::Result<()> {
-    socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO))
+    SockRef::from(socket).set_linger(Some(Duration::ZERO))
 }
 
 /// Bytes written but not yet acknowledged by the peer (SIOCOUTQ, tcp(7)); a FIN counts as one.
@@ -190,6 +221,8 @@ pub(super) mod tests {
         let socket = upstream_socket(endpoint, &OPTIONS, None, None).unwrap();
         assert!(socket.nonblocking().unwrap());
         assert!(socket.tcp_nodelay().unwrap());
+        assert!(!socket.keepalive().unwrap());
+        set_lasting(&socket, &OPTIONS).unwrap();
         assert_eq!(socket.tcp_user_timeout().unwrap(), Some(OPTIONS.user_timeout));
         assert!(socket.keepalive().unwrap());
         assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(61));
@@ -197,6 +230,20 @@ pub(super) mod tests {
         assert_eq!(socket.tcp_keepalive_retries().unwrap(), 5);
         assert!(socket.linger().unwrap().is_none());
         assert_eq!(tcp_state(&socket).unwrap(), TcpState::Closed);
+    }
+
+    #[test]
+    fn what_lasts_has_its_options_before_they_matter() {
+        let with = |user_timeout, idle| UpstreamSocket {
+            user_timeout: Duration::from_secs(user_timeout),
+            tcp_keepalive: OPTIONS.tcp_keepalive.map(|probes| TcpKeepalive { idle, ..probes }),
+            ..OPTIONS
+        };
+        let minute = Duration::from_secs(60);
+        assert_eq!(lasting_within(&with(0, minute)), LASTING);
+        assert_eq!(lasting_within(&with(1, minute)), Duration::from_millis(500));
+        assert_eq!(lasting_within(&with(30, Duration::from_secs(2))), Duration::from_secs(1));
+        assert_eq!(lasting_within(&UpstreamSocket { tcp_keepalive: None, ..with(0, minute) }), LASTING);
     }
 
     #[test]
@@ -209,6 +256,7 @@ pub(super) mod tests {
         };
         let endpoint = EndpointAddr("127.0.0.1:9".parse().unwrap());
         let socket = upstream_socket(endpoint, &off, None, None).unwrap();
+        set_lasting(&socket, &off).unwrap();
         assert!(!socket.tcp_nodelay().unwrap());
         assert!(!socket.keepalive().unwrap());
         assert_eq!(socket.tcp_user_timeout().unwrap(), None);

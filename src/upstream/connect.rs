@@ -8,7 +8,8 @@ use crate::sys::sockopt;
 use crate::timer::Timer;
 use std::io;
 use std::time::Instant;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::io::Interest;
+use tokio::net::TcpStream;
 
 /// Why there is no connection.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -53,6 +54,11 @@ impl ConnectError {
         }
     }
 
+    /// Whether this host lacked what may be had from another source, or once something gives way.
+    pub fn may_pass(&self) -> bool {
+        self.unavailable().is_some() || matches!(self, Self::Local(Shortage::Descriptors))
+    }
+
     /// Whether this host lacked something.
     pub fn is_local(&self) -> bool {
         matches!(self, Self::Local(_))
@@ -80,7 +86,8 @@ impl From<io::Error> for ConnectError {
     }
 }
 
-/// Opens a connection on a port taken from `source`, giving up when `timer`, set by the caller, expires.
+/// Opens a connection on a port taken from `source`, without the options of one that
+/// [lasts](sockopt::set_lasting), giving up when `timer`, set by the caller, expires.
 ///
 /// # Errors
 /// See [`ConnectError`].
@@ -95,11 +102,43 @@ pub async fn connect(
         Some(libc::EADDRNOTAVAIL) => ConnectError::Local(Shortage::SourceAddress),
         _ => error.into(),
     })?;
-    let connecting = TcpSocket::from_std_stream(socket.into()).connect(endpoint.0);
+    match socket.connect(&endpoint.0.into()) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error.into()),
+        _ => {}
+    }
+    let mut dialling = Dialling(Some(TcpStream::from_std(socket.into())?));
     tokio::select! {
         biased;
-        connected = connecting => Ok(connected?),
+        connected = dialling.established() => connected,
         () = timer.expired() => Err(ConnectError::Timeout),
+    }
+}
+
+/// A socket that is being connected. Given up when dropped: by RST, as a FIN of ours, should the endpoint have
+/// accepted at that moment, would leave a TIME_WAIT that nobody knows of.
+struct Dialling(Option<TcpStream>);
+
+impl Dialling {
+    async fn established(&mut self) -> Result<TcpStream, ConnectError> {
+        if let Some(stream) = &self.0 {
+            let ready = stream.ready(Interest::WRITABLE | Interest::ERROR).await?;
+            // A failure shows in the event. SO_ERROR, which the runtime's own connect asks for each time, is not
+            // asked for without one.
+            let has_failed = ready.is_error() || ready.is_write_closed();
+            if let Some(error) = has_failed.then(|| stream.take_error()).transpose()?.flatten() {
+                return Err(error.into());
+            }
+        }
+        Ok(self.0.take().expect("taken when established alone"))
+    }
+}
+
+impl Drop for Dialling {
+    fn drop(&mut self) {
+        if let Some(stream) = &self.0 {
+            // On failure close(2) sends what it sends.
+            let _ = sockopt::reset_on_close(stream);
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! TCP listeners: bytes both ways, each end and each reset passed on by itself.
 
 use crate::harness::{
-    Client, Conn, Ended, Gate, Origin, Proxy, Refusing, Setup, eventually, kernel, pattern, within,
+    Client, Conn, Ended, Gate, Origin, Proxy, Refusing, Setup, Unaccepting, eventually, kernel, pattern,
+    within,
 };
 use libtest_mimic::Trial;
 use millpond::reason::{CloseReason, RejectReason};
@@ -27,6 +28,8 @@ pub(crate) fn tests() -> Vec<Trial> {
         an_endpoint_that_refuses_closes_the_client,
         another_endpoint_is_tried,
         a_client_that_leaves_at_once_leaves_nothing,
+        a_client_that_leaves_takes_its_dial_along,
+        a_session_waits_for_its_turn,
         warm_connections_are_used_once,
     ]
 }
@@ -242,6 +245,31 @@ fn a_client_that_leaves_at_once_leaves_nothing() {
         let open = [TcpState::Established, TcpState::CloseWait, TcpState::FinWait2];
         kernel::towards(origin.address(), &open).is_empty()
     });
+}
+
+fn a_client_that_leaves_takes_its_dial_along() {
+    let endpoint = Unaccepting::new();
+    let proxy = Setup::tcp([endpoint.address()]).upstream("timeout.connect = \"30s\"").start();
+    let client = Client::connect(proxy.address());
+    eventually("a connect is under way", || proxy.endpoint(0).gauge(|w| &w.connecting) == 1);
+    client.reset();
+    proxy.settle();
+    assert_eq!((proxy.opened(), proxy.idle()), (0, 0));
+}
+
+fn a_session_waits_for_its_turn() {
+    let origin = Origin::start(echo);
+    let proxy = Setup::tcp([origin.address()]).upstream("pool.max_connections = 1").start();
+    let mut clients = [(); 3].map(|()| Client::connect(proxy.address()));
+    clients[0].send("0");
+    assert_eq!(clients[0].exactly(1), b"0");
+    eventually("two wait", || proxy.waiting() == 2);
+    for (number, mut client) in clients.into_iter().enumerate() {
+        client.send("x");
+        assert_eq!(client.exactly(1), b"x");
+        assert_eq!(proxy.opened(), number as u64 + 1);
+    }
+    proxy.settle();
 }
 
 fn warm_connections_are_used_once() {

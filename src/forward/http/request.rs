@@ -210,6 +210,7 @@ impl HttpSession {
             timer: &self.timer,
             pipes: &self.worker.pipes,
             limits,
+            lasting: None,
         };
         let waiting = std::mem::replace(input, self.worker.buffers.lend());
         let ended = tunnel.run(waiting, response.into_input()).await;

@@ -2,6 +2,7 @@
 
 mod idle_age;
 mod listed;
+mod own;
 mod reaped;
 mod reload;
 mod scarce;
@@ -10,6 +11,7 @@ mod succession;
 mod ticket;
 
 pub use listed::IdlePage;
+pub use own::OwnDial;
 pub use ticket::Ticket;
 
 use crate::budget::Budget;
@@ -220,12 +222,17 @@ impl Pool {
     /// # Errors
     /// When there is none.
     pub fn begin_dial(&self, most: Level, now: Instant) -> Result<OpenSlot, NoSlot> {
+        let slot = self.take_slot(most, now)?;
+        self.coming.set(self.coming.get() + 1);
+        self.publish();
+        Ok(slot)
+    }
+
+    fn take_slot(&self, most: Level, now: Instant) -> Result<OpenSlot, NoSlot> {
         let max = self.config().pool.max_connections;
         let port = || self.take_port(most, now);
         let slot = OpenSlot::take(&self.endpoint, &self.budget, &self.handover, max, port)?;
-        self.coming.set(self.coming.get() + 1);
         transition(self.counters(), State::Absent, State::Connecting);
-        self.publish();
         Ok(slot)
     }
 
