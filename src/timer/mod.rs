@@ -13,6 +13,11 @@ use wheel::{Tick, Wheel};
 /// The wheel's resolution. A deadline fires up to this much late, never early.
 pub const RESOLUTION: Duration = Duration::from_millis(16);
 
+/// A driver that wakes so much later than it wanted to has stood still, or its thread is overloaded.
+const LATE: Duration = Duration::from_millis(250);
+/// How often the sockets are looked at then: each look finds 1,024 of them (tokio's `max_io_events_per_tick`).
+const LOOKS: usize = 64;
+
 /// The time by the clock of the runtime that timers sleep by; a test can stop that one.
 pub fn now() -> Instant {
     tokio::time::Instant::now().into_std()
@@ -58,7 +63,8 @@ impl Timers {
         wakers.into_iter().for_each(std::task::Waker::wake);
     }
 
-    /// Fires what is due, for as long as the worker runs.
+    /// Fires what is due, for as long as the worker runs. What came in time counts, even if nobody has looked at it
+    /// yet: tasks that have something to read run first, and move or end their deadlines.
     pub async fn drive(self: Rc<Self>) {
         loop {
             let next = self.wheel.borrow().next_visit();
@@ -72,10 +78,18 @@ impl Timers {
                     }
                 }
             }
+            if let Some(late) = next.and_then(|tick| self.lateness(tick)) {
+                look_around(late).await;
+            }
             let now = self.floor(now());
             let fired = self.wheel.borrow_mut().advance(now);
             fired.into_iter().for_each(std::task::Waker::wake);
         }
+    }
+
+    /// For how long this tick has been over; `None`: it is still to come.
+    fn lateness(&self, tick: Tick) -> Option<Duration> {
+        now().checked_duration_since(self.instant(tick))
     }
 
     fn instant(&self, tick: Tick) -> Instant {
@@ -96,6 +110,16 @@ impl Timers {
             self.sleeping_until.set(tick);
             self.earlier.notify_one();
         }
+    }
+}
+
+/// Has the runtime ask the kernel which sockets are ready, and runs what waits for those. After SIGCONT the clock has
+/// gone on and epoll_wait(2) was interrupted (signal(7)), so that the runtime knows the time, and of no socket.
+async fn look_around(late: Duration) {
+    let looks = if late > LATE { LOOKS } else { 1 };
+    for _ in 0..looks {
+        // Wakes this task behind those that the next look wakes.
+        tokio::task::yield_now().await;
     }
 }
 

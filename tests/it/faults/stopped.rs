@@ -7,7 +7,12 @@ use std::thread;
 use std::time::Duration;
 
 pub(crate) fn tests() -> Vec<Trial> {
-    crate::trials![clients_that_spoke_meanwhile_are_served, an_endpoint_that_stood_still_is_waited_for]
+    crate::trials![
+        clients_that_spoke_meanwhile_are_served,
+        an_answer_that_came_meanwhile_is_passed_on,
+        a_tunnel_in_which_bytes_came_meanwhile_goes_on,
+        an_endpoint_that_stood_still_is_waited_for,
+    ]
 }
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: test\r\n\r\n";
@@ -31,6 +36,37 @@ fn clients_that_spoke_meanwhile_are_served() {
     clients.iter_mut().for_each(|client| assert_eq!(client.get("/").text(), "ok"));
     stopped(&process, || clients.iter().for_each(|client| client.send(GET)));
     clients.iter_mut().for_each(|client| assert_eq!(client.response().text(), "ok"));
+}
+
+/// The time in which nobody could look does not count against who has answered in it.
+fn an_answer_that_came_meanwhile_is_passed_on() {
+    let (origin, gate) = Origin::gated();
+    let setup = Setup::http([origin.address()]).upstream("timeout.response_header = \"1s\"");
+    let process = Running::start(&setup.upstream("timeout.body = \"1s\""));
+    let mut clients: Vec<Client> = (0..20).map(|_| Client::connect(process.address())).collect();
+    clients.iter().for_each(|client| client.send(GET));
+    origin.wait_for_requests(clients.len());
+    stopped(&process, || gate.open());
+    clients.iter_mut().for_each(|client| {
+        let response = client.response();
+        assert_eq!((response.status(), response.reason()), (200, None));
+    });
+}
+
+/// The same of a tunnel, which would have been idle for too long.
+fn a_tunnel_in_which_bytes_came_meanwhile_goes_on() {
+    let origin = Origin::start(|conn| {
+        let bytes = conn.some();
+        conn.send(bytes);
+        let bytes = conn.some();
+        conn.send(bytes);
+    });
+    let process = Running::start(&Setup::tcp([origin.address()]).listener("timeout.idle = \"1s\""));
+    let mut clients: Vec<Client> = (0..20).map(|_| Client::connect(process.address())).collect();
+    clients.iter().for_each(|client| client.send("before"));
+    clients.iter_mut().for_each(|client| assert_eq!(client.exactly(6), b"before"));
+    stopped(&process, || clients.iter().for_each(|client| client.send("meanwhile")));
+    clients.iter_mut().for_each(|client| assert_eq!(client.exactly(9), b"meanwhile"));
 }
 
 fn an_endpoint_that_stood_still_is_waited_for() {
