@@ -4,7 +4,8 @@
 mod host;
 
 use crate::config::diagnostic::{Diagnostic, Severity};
-use crate::config::load::{Environment, load, process_variable};
+use crate::config::load::{Environment, Loaded, load, process_variable};
+use crate::supervisor::{RightsError, account_of};
 use host::Host;
 use std::io::{self, Write};
 use std::path::Path;
@@ -28,6 +29,8 @@ fn check_in(
     let (problems, contents) = match load(path, environment) {
         Ok(mut loaded) => {
             host::compare(&mut loaded, host);
+            let stranger = stranger(&loaded);
+            loaded.warnings.extend(stranger);
             let listeners = counted(loaded.config.listeners.len(), "listener");
             let upstreams = counted(loaded.config.upstreams.len(), "upstream");
             (loaded.warnings, format!("{listeners}, {upstreams}"))
@@ -47,6 +50,16 @@ fn check_in(
     };
     writeln!(out, "{}: {verdict}", path.display())?;
     Ok(u8::from(errors > 0 || strict && !problems.is_empty()))
+}
+
+/// A user or a group that this host does not have: `run` refuses to begin. Whoever checks may be somebody else than
+/// who runs it, so that nothing is said of the rights that it takes.
+fn stranger(loaded: &Loaded) -> Option<Diagnostic> {
+    let RightsError::Unknown { key, what, name } = account_of(&loaded.config.runtime).err()? else {
+        return None;
+    };
+    let message = format!("this host has no {what} \"{name}\"");
+    Some(loaded.error(key, message, "create it, or write the name or number of another".to_owned()))
 }
 
 fn count(problems: &[Diagnostic], severity: Severity) -> usize {
@@ -102,6 +115,23 @@ mod tests {
         assert!(lines[0].starts_with("error: x.toml:2: listener[0].bind: "), "{out}");
         assert!(lines[1].starts_with("error: x.toml:6: upstream.app.endpoints[0]: "), "{out}");
         assert_eq!(lines[2..], ["x.toml: failed, 2 errors, 0 warnings"]);
+    }
+
+    #[test]
+    fn an_account_that_is_not_there_is_an_error() {
+        let text = |lines: &str| format!("[runtime]\n{lines}\n{SOUND}");
+        for lines in ["", "user = \"root\"", "user = 4711", "user = 4711\ngroup = \"root\""] {
+            assert_eq!(checked(&text(lines), true).0, 0, "{lines}");
+        }
+        let (code, out) = checked(&text("user = \"no-such-user\""), false);
+        assert_eq!(code, 1);
+        assert_eq!(
+            out,
+            "error: x.toml:2: runtime.user: this host has no user \"no-such-user\"; create it, or write the name or \
+             number of another\nx.toml: failed, 1 error, 0 warnings\n"
+        );
+        let (_, out) = checked(&text("user = \"root\"\ngroup = \"no-such-group\""), false);
+        assert!(out.starts_with("error: x.toml:3: runtime.group: this host has no group"), "{out}");
     }
 
     #[test]

@@ -73,6 +73,13 @@ impl Loaded {
         problems.sort(&self.written.files);
         self.warnings = problems.0;
     }
+
+    /// An error about a key outside of the lists, at the line where it stands.
+    pub fn error(&self, key: &str, message: String, fix: String) -> Diagnostic {
+        let root = Section::root(&self.written.root, self.written.whole.clone());
+        let Site { key, position } = root.site_below(key);
+        Diagnostic { severity: Severity::Error, position, key, message, fix }
+    }
 }
 
 impl Written {

@@ -71,6 +71,14 @@ pub(super) fn settle(config: &Config) -> Result<(), RightsError> {
     Ok(())
 }
 
+/// Whom the configuration names; `None`: nobody.
+///
+/// # Errors
+/// There is no such user or group on this host, or its users cannot be looked up.
+pub fn account_of(runtime: &Runtime) -> Result<Option<Account>, RightsError> {
+    runtime.user.as_deref().map(|name| account(name, runtime)).transpose()
+}
+
 /// By name, or by number where no name is that number.
 fn account(name: &str, runtime: &Runtime) -> Result<Account, RightsError> {
     let unknown = |key, what, name: &str| RightsError::Unknown { key, what, name: name.to_owned() };
@@ -137,5 +145,6 @@ mod tests {
         assert!(error.starts_with("runtime.user: this host has no user \"no-such-user-here\": "), "{error}");
         let error = of("root", Some("no-such-group-here")).unwrap_err();
         assert!(error.starts_with("runtime.group: this host has no group "), "{error}");
+        assert_eq!(account_of(&runtime(None)).unwrap(), None, "nobody is named");
     }
 }

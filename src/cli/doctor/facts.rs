@@ -3,6 +3,7 @@
 use crate::admin::Token;
 use crate::config::model::{AccessLog, AdminListen, Config};
 use crate::forward::splice::PIPE;
+use crate::supervisor::{RightsError, account_of};
 use crate::sys::probe::{self, Access, Purpose, SocketOption};
 use crate::sys::rights::{self, Capabilities, Capability};
 use crate::sys::sock_diag::{self, Filter, TcpState, TcpStates};
@@ -38,6 +39,8 @@ pub struct HostFacts {
     pub nofile: Fact<(u64, u64)>,
     /// The effective user id.
     pub user: u32,
+    /// Whom the configuration has it become, by number; or why there is no such user.
+    pub account: Option<Result<u32, Stranger>>,
     /// What this process may do.
     pub capabilities: Fact<Capabilities>,
     /// Whether it may do that on the whole host.
@@ -58,6 +61,25 @@ pub struct HostFacts {
     pub token: Option<Result<u32, String>>,
     /// Where the access log is to be written, if it is a file.
     pub access_log: Option<Place>,
+}
+
+/// Why there is nobody to become.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stranger {
+    /// In words.
+    pub why: String,
+    /// What creates the account, where it is not there.
+    pub command: Option<String>,
+}
+
+impl From<RightsError> for Stranger {
+    fn from(error: RightsError) -> Self {
+        let RightsError::Unknown { what, name, .. } = error else {
+            return Self { why: error.to_string(), command: None };
+        };
+        let command = Some(format!("{what}add --system {name}"));
+        Self { why: format!("this host has no {what} \"{name}\""), command }
+    }
 }
 
 /// A path that something is to be created at.
@@ -95,6 +117,10 @@ impl HostFacts {
             sysctls: Sysctls::read(),
             nofile: limits::nofile().map_err(Unreadable::from),
             user: rights::user(),
+            account: match account_of(&config.runtime) {
+                Ok(account) => account.map(|account| Ok(account.user)),
+                Err(error) => Some(Err(error.into())),
+            },
             capabilities: Capabilities::effective().map_err(Unreadable::from),
             rules_host: rights::is_in_first_user_namespace().map_err(Unreadable::from),
             page_size: limits::page_size().map_err(Unreadable::from),

@@ -128,9 +128,9 @@ impl Fix {
     }
 
     /// A line of the configuration, in a table of which there is one.
-    pub(super) fn toml_section(section: &str, line: String) -> Self {
+    pub(super) fn toml_section(section: &str, line: impl Into<String>) -> Self {
         let place = format!("the configuration, [{section}]");
-        Self { now: None, kept: Some(Kept { line, place }) }
+        Self { now: None, kept: Some(Kept { line: line.into(), place }) }
     }
 
     /// A command, the effect of which stays.

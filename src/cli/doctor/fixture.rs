@@ -55,6 +55,7 @@ pub(super) fn host() -> HostFacts {
         sysctls: Sysctls::from(|name| Ok(setting(name))),
         nofile: Ok((1024, 20_000)),
         user: 999,
+        account: None,
         capabilities: Ok(Capabilities::default()),
         rules_host: Ok(true),
         page_size: Ok(4096),

@@ -1,7 +1,7 @@
 //! What this process may do: ports, addresses, files.
 
 use super::Check;
-use crate::cli::doctor::facts::{Fact, HostFacts, Occupant, Place, Unreadable};
+use crate::cli::doctor::facts::{Fact, HostFacts, Occupant, Place, Stranger, Unreadable};
 use crate::cli::doctor::finding::{Finding, Fix, sentence};
 use crate::config::model::{AccessLog, AdminListen, Config};
 use crate::sys::probe::Access;
@@ -9,12 +9,49 @@ use crate::sys::rights::Capability;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 pub(super) const CHECKS: &[Check] = &[
+    Check { name: "runtime.user", run: user },
     Check { name: "CAP_NET_BIND_SERVICE", run: net_bind_service },
     Check { name: "listener.bind", run: bind },
     Check { name: "admin.listen", run: admin_listen },
     Check { name: "admin.token_file", run: token_file },
     Check { name: "log.access", run: access_log },
 ];
+
+/// Root is whom the process stays, unless it is told otherwise; nobody else can become another. setresuid(2)
+fn user(facts: &HostFacts, config: &Config) -> Fact<Finding> {
+    let Some(name) = &config.runtime.user else { return nobody_named(facts) };
+    match &facts.account {
+        None => Err(Unreadable(format!("{name}: was not looked up"))),
+        Some(Err(Stranger { why, command })) => {
+            let finding = Finding::critical(name, format!("{}.", sentence(why)));
+            Ok(command.iter().fold(finding, |finding, line| finding.fix(Fix::command(line.clone()))))
+        }
+        Some(Ok(user)) if *user == facts.user => Ok(Finding::ok(name, "It is whom this process runs as.")),
+        Some(Ok(0)) => Ok(Finding::critical(name, "Nobody but root is root.")
+            .fix(Fix::toml_section("runtime", "user = \"none\""))),
+        Some(Ok(_)) if facts.user == 0 => {
+            Ok(Finding::ok(name, "Root is given up for it once the listeners are bound."))
+        }
+        Some(Ok(_)) => {
+            let meaning = format!("Only root can become another user, and this is user id {}.", facts.user);
+            Ok(Finding::critical(name, meaning).fix(Fix::toml_section("runtime", "user = \"none\"")))
+        }
+    }
+}
+
+/// In a user namespace of its own, root is somebody else's ordinary user. user_namespaces(7)
+fn nobody_named(facts: &HostFacts) -> Fact<Finding> {
+    if facts.user != 0 {
+        return Ok(Finding::ok("none", format!("It stays user id {}.", facts.user)));
+    }
+    if !facts.rules_host.clone()? {
+        return Ok(Finding::ok("none", "It stays root of a user namespace, which is nobody on the host."));
+    }
+    let meaning = "It stays root: whoever finds a fault in it has the whole host.";
+    Ok(Finding::warn("none", meaning)
+        .fix(Fix::toml_section("runtime", "user = \"millpond\""))
+        .fix(Fix::command("useradd --system millpond".to_owned())))
+}
 
 /// Ports below net.ipv4.ip_unprivileged_port_start take the capability. capabilities(7),
 /// ip-sysctl.rst

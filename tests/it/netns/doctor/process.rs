@@ -30,6 +30,12 @@ pub(super) const DESCRIPTORS: &[Row] = &[
 
 pub(super) const PLACES: &[Row] = &[
     Row {
+        check: "runtime.user",
+        bad: config(["runtime.user = \"no-such-user-here\"", "", ""]),
+        verdict: "critical",
+        good: config(["runtime.user = \"root\"", "", ""]),
+    },
+    Row {
         check: "upstream.source.addresses",
         bad: config(["", "", "source.addresses = [\"192.0.2.7\"]"]),
         verdict: "critical",

@@ -1,5 +1,6 @@
 //! Every check with bad and with good values.
 
+mod account;
 mod network;
 mod process;
 mod shipped;
@@ -73,7 +74,7 @@ fn found(case: &Case) -> Finding {
 }
 
 fn cases() -> impl Iterator<Item = &'static Case> {
-    network::CASES.iter().chain(process::CASES)
+    network::CASES.iter().chain(process::CASES).chain(account::CASES)
 }
 
 #[test]
@@ -125,6 +126,7 @@ fn nothing_is_wrong_with_the_good_host() {
 #[test]
 fn what_cannot_be_read_is_unknown_and_says_why() {
     let not_read = [
+        "runtime.user",
         "upstream.source.addresses",
         "admin.token_file",
         "log.access",
