@@ -23,19 +23,47 @@ fn mem_total(text: &str) -> Option<u64> {
     kilobytes.checked_mul(1024)
 }
 
-/// The least memory.max of this process's group and of those above it; `None`: none has any, or there are no
-/// groups of version 2. cgroups(7)
+/// The least limit of this process's group and of those above it; `None`: none has any. cgroups(7)
 fn group_limit() -> Option<u64> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let group = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    // What the process sees as its group may lie outside of what is mounted: the root counts all the same.
-    let own = Path::new("/sys/fs/cgroup").join(group);
-    let above = own.ancestors().take_while(|path| path.starts_with("/sys/fs/cgroup"));
-    above.filter_map(|path| limit_of(&path.join("memory.max"))).min()
+    groups.lines().filter_map(memory_group).filter_map(|group| least_limit(&group)).min()
+}
+
+/// A hierarchy of groups that may limit memory.
+#[derive(Debug, PartialEq, Eq)]
+struct MemoryGroup<'a> {
+    mounted_at: &'static str,
+    /// The group, below the mount.
+    path: &'a str,
+    /// The file with the limit, in bytes.
+    limit: &'static str,
+}
+
+/// What a line of /proc/PID/cgroup (`HIERARCHY:CONTROLLERS:PATH`) has to do with memory: hierarchy 0 is that of
+/// version 2, and version 1 has one for the controller. cgroups(7)
+fn memory_group(line: &str) -> Option<MemoryGroup<'_>> {
+    let mut fields = line.splitn(3, ':');
+    let (hierarchy, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
+    let path = path.trim_start_matches('/');
+    if controllers.split(',').any(|controller| controller == "memory") {
+        return Some(MemoryGroup {
+            mounted_at: "/sys/fs/cgroup/memory",
+            path,
+            limit: "memory.limit_in_bytes",
+        });
+    }
+    (hierarchy == "0").then_some(MemoryGroup { mounted_at: "/sys/fs/cgroup", path, limit: "memory.max" })
+}
+
+/// What the process sees as its group may lie outside of what is mounted: the root counts all the same.
+fn least_limit(group: &MemoryGroup<'_>) -> Option<u64> {
+    let own = Path::new(group.mounted_at).join(group.path);
+    let above = own.ancestors().take_while(|path| path.starts_with(group.mounted_at));
+    above.filter_map(|path| limit_of(&path.join(group.limit))).min()
 }
 
 fn limit_of(path: &Path) -> Option<u64> {
-    // "max" is no number.
+    // "max" is no number; version 1 has a large one instead.
     fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
@@ -50,6 +78,21 @@ mod tests {
             ["", "MemTotal:\n", "MemTotal: 5\n", "MemFree: 1 kB\n", "MemTotal: 99999999999999999999 kB"]
         {
             assert_eq!(mem_total(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn both_versions_of_groups_are_known() {
+        let of = |line| memory_group(line).map(|group| (group.mounted_at, group.path, group.limit));
+        let one = |path| Some(("/sys/fs/cgroup/memory", path, "memory.limit_in_bytes"));
+        assert_eq!(of("4:memory:/docker/17"), one("docker/17"));
+        assert_eq!(of("4:hugetlb,memory:/"), one(""));
+        assert_eq!(
+            of("0::/system.slice/a:b.service"),
+            Some(("/sys/fs/cgroup", "system.slice/a:b.service", "memory.max"))
+        );
+        for other in ["9:name=systemd:/", "3:cpuset:/", "", "0:"] {
+            assert_eq!(of(other), None, "{other:?}");
         }
     }
 

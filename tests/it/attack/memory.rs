@@ -20,7 +20,7 @@ const WORKERS: usize = 2 * (4 << 20);
 
 const ATTACKERS: usize = 300;
 /// Long, but not too long, and it does not end.
-fn bomb() -> String {
+pub(super) fn bomb() -> String {
     format!("GET / HTTP/1.1\r\nHost: test\r\nX: {}", "x".repeat(31 << 10))
 }
 
@@ -47,7 +47,7 @@ fn header_bombs_and_slow_readers_stay_within_the_formula() {
 }
 
 /// The bytes of buffers, and their limit.
-fn buffers(scene: &Scene) -> (u64, u64) {
+pub(super) fn buffers(scene: &Scene) -> (u64, u64) {
     let statistics = scene.process.statistics();
     let budgets = statistics["budgets"].as_array().unwrap();
     let buffers = budgets.iter().find(|budget| budget["name"] == "buffers").expect("a budget of buffers");

@@ -2,6 +2,7 @@
 //! docs/RELIABILITY.md says, and does not slow down who else is served.
 
 mod floods;
+mod group;
 mod memory;
 pub(crate) mod scene;
 mod slow;
@@ -9,5 +10,5 @@ mod slow;
 use libtest_mimic::Trial;
 
 pub(crate) fn tests() -> Vec<Trial> {
-    [slow::tests(), floods::tests(), memory::tests()].into_iter().flatten().collect()
+    [slow::tests(), floods::tests(), memory::tests(), group::tests()].into_iter().flatten().collect()
 }

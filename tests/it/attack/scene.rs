@@ -1,11 +1,15 @@
 //! millpond as a process of its own, somebody who is served while it is attacked, and what that costs.
 
-use crate::harness::{Client, Conn, Origin, Running, Setup, connect_from, within};
+use crate::harness::{
+    Client, Conn, Origin, Running, Setup, connect_from, millpond, millpond_through, within,
+};
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -37,12 +41,25 @@ impl Scene {
     /// With deadlines of this length, and this line in `[runtime]`.
     #[track_caller]
     pub(crate) fn with_deadlines(deadline: &str, listener: &str, runtime: &str) -> Self {
+        Self::as_command(millpond(), deadline, listener, runtime)
+    }
+
+    /// With deadlines of 30 s and `buffer_memory` by default, in the control group with this file cgroup.procs.
+    #[track_caller]
+    pub(crate) fn in_group(procs: &Path) -> Self {
+        let mut shell = millpond_through("echo $$ > \"$GROUP\" && exec \"$0\" \"$@\"");
+        shell.env("GROUP", procs);
+        Self::as_command(shell, "30s", "", "")
+    }
+
+    #[track_caller]
+    fn as_command(command: Command, deadline: &str, listener: &str, runtime: &str) -> Self {
         let origin = Origin::start(answer);
         let deadlines = format!("timeout.header = \"{deadline}\"\ntimeout.body = \"{deadline}\"");
         let setup = Setup::http([origin.address()]).workers(2).listener(&deadlines).listener(listener);
         let setup = setup.listener("timeout.linger = \"200ms\"");
         let setup = setup.upstream("timeout.body = \"1s\"\ntimeout.response_header = \"10s\"");
-        Self { process: Running::start(&setup.runtime(runtime)), _origin: origin }
+        Self { process: Running::with_config(command, &setup.runtime(runtime)), _origin: origin }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

@@ -19,7 +19,7 @@ pub(crate) use name_server::{Mood, NameServer};
 pub(crate) use origin::{Conn, Ended, Origin, always};
 pub(crate) use proxy::{Proxy, Setup};
 pub(crate) use refusing::{Refusing, Unaccepting, address_of_its_own};
-pub(crate) use running::{Running, millpond, millpond_at, millpond_with};
+pub(crate) use running::{Running, millpond, millpond_at, millpond_through, millpond_with};
 
 use socket2::{Domain, Socket, Type};
 use std::net::{SocketAddr, TcpStream};

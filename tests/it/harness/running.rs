@@ -27,9 +27,13 @@ pub(crate) fn millpond_at(path: &Path) -> Command {
 
 /// The same under this RLIMIT_NOFILE, hard and soft.
 pub(crate) fn millpond_with(descriptors: usize) -> Command {
+    millpond_through(&format!("ulimit -n {descriptors} && exec \"$0\" \"$@\""))
+}
+
+/// The same by a shell that is told this, with the program and its arguments as `"$0" "$@"`.
+pub(crate) fn millpond_through(script: &str) -> Command {
     let mut shell = Command::new("sh");
-    shell.args(["-c", &format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"")]);
-    shell.arg(env!("CARGO_BIN_EXE_millpond"));
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_millpond")]);
     quiet(shell)
 }
 
