@@ -18,6 +18,8 @@ impl HttpSession {
     ) -> Next {
         record.retry_after = Some(wait);
         self.reject(record, Some(method), RejectReason::RequestRate, persist).await;
+        // Who sends thousands at once is answered one in each turn of the worker, and holds up nobody else.
+        tokio::task::yield_now().await;
         match persist {
             true => Next::Persist,
             false => Next::End(End::open(CloseReason::Graceful)),

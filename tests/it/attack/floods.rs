@@ -2,6 +2,7 @@
 
 use super::scene::{Scene, bystander, crowd};
 use libtest_mimic::Trial;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -13,6 +14,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         one_client_against_many,
         a_flood_of_connections,
         a_flood_of_requests,
+        a_flood_of_pipelined_requests,
         huge_pipelines,
         pipelines_whose_answers_nobody_takes,
     ]
@@ -95,6 +97,29 @@ fn a_flood_of_requests() {
     assert!(requests > 2 * served, "{requests} requests are no flood");
     let refused = scene.rejects("request_rate") as usize;
     assert!(refused + served >= requests, "{refused} of {requests} were refused, {served} may be served");
+}
+
+/// The same with thousands of them at once on many connections: whoever is refused waits for its turn, too.
+fn a_flood_of_pipelined_requests() {
+    let limit = "limit.request_rate_per_client = \"20/s\"\nlimit.exempt_clients = [\"127.0.0.2\"]";
+    let scene = Scene::with_deadlines("5s", limit, "");
+    let flood = scene.withstand(|address| {
+        let mut clients: Vec<_> = crowd(address, 50, "").into_iter().map(|client| (client, 0)).collect();
+        Flood::of(address, move |_| {
+            clients.iter_mut().for_each(|(client, sent)| push(client, sent, GET));
+            true
+        })
+    });
+    flood.end();
+    assert!(scene.rejects("request_rate") > 10_000, "{} are no flood", scene.rejects("request_rate"));
+}
+
+/// Takes what there is of answers, and sends this again and again, as much as is taken; `sent` bytes of it were.
+fn push(client: &mut TcpStream, sent: &mut usize, text: &str) {
+    let text = text.repeat(1000);
+    let mut taken = vec![0; 64 << 10];
+    while client.read(&mut taken).is_ok_and(|count| count > 0) {}
+    *sent = (*sent + client.write(&text.as_bytes()[*sent..]).unwrap_or_default()) % text.len();
 }
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: test\r\n\r\n";
