@@ -73,6 +73,18 @@ pub enum Quiet {
     No(DiscardReason),
 }
 
+impl Quiet {
+    /// By what a read answers that does not wait.
+    fn by(read: &io::Result<usize>) -> Self {
+        match read {
+            Ok(0) => Self::No(DiscardReason::EndpointClosed),
+            Ok(_) => Self::No(DiscardReason::UnexpectedBytes),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Self::Yes,
+            Err(_) => Self::No(DiscardReason::EndpointReset),
+        }
+    }
+}
+
 impl Connection {
     /// A connection just established; what happens to it while idle is reported to `queue`.
     pub fn new(stream: TcpStream, life: Life, identity: Rc<Identity>, queue: &Arc<WatchQueue>) -> Self {
@@ -126,12 +138,7 @@ impl Connection {
 
     /// Asks the kernel whether anything has arrived. A byte is taken: the connection is condemned.
     fn look(&self) -> Quiet {
-        match self.0.stream.try_read(&mut [0; 1]) {
-            Ok(0) => Quiet::No(DiscardReason::EndpointClosed),
-            Ok(_) => Quiet::No(DiscardReason::UnexpectedBytes),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Quiet::Yes,
-            Err(_) => Quiet::No(DiscardReason::EndpointReset),
-        }
+        Quiet::by(&self.0.stream.try_read(&mut [0; 1]))
     }
 
     /// Why it must not be used any more at this instant, apart from what has arrived on it.
@@ -176,6 +183,12 @@ impl Detached {
     /// When the runtime cannot register the socket; the connection is closed then.
     pub fn attach(self) -> io::Result<(TcpStream, Life)> {
         Ok((TcpStream::from_std(self.stream)?, *self.life))
+    }
+
+    /// Asks the kernel whether anything has arrived. A runtime cannot tell of a socket that it has only just been
+    /// given, and the one before may not have heard of what came last.
+    pub fn look(&self) -> Quiet {
+        Quiet::by(&self.stream.peek(&mut [0; 1]))
     }
 
     /// The socket.

@@ -3,7 +3,7 @@
 use super::Pool;
 use crate::metrics::counters::{EndpointCounters, Gauge};
 use crate::pool::Connection;
-use crate::pool::connection::Detached;
+use crate::pool::connection::{Detached, Quiet};
 use crate::pool::handover::Message;
 use crate::pool::state::{State, transition};
 use std::rc::Rc;
@@ -68,12 +68,17 @@ impl Pool {
 
     /// Takes in a connection from a sibling, or from another process.
     pub fn adopt(self: &Rc<Self>, detached: Detached, now: Instant) {
+        // Where the server speaks first, what is there belongs to whoever waits.
+        let quiet = if detached.life().uses > 0 { detached.look() } else { Quiet::Yes };
         // A socket that the runtime cannot register is closed; the waiter is provided for anew.
         if let Ok((stream, life)) = detached.attach() {
             let connection = self.connection(stream, life);
             transition(self.counters(), State::Absent, State::Idle);
             self.counters().taken_over_total.inc();
-            self.take_back(connection, now);
+            match quiet {
+                Quiet::Yes => self.take_back(connection, now),
+                Quiet::No(reason) => self.drop_disturbed(connection, reason, now),
+            }
         }
     }
 
