@@ -23,7 +23,8 @@ _INSTALLED = {
 
 
 class Subject(Process):
-    """A proxy in front of an origin's port. `more` is the end of millpond's configuration; `under` is the
+    """A proxy in front of an origin's port. `more` is the end of millpond's configuration, `runtime`
+    that of its first table; `under` is the
     command that runs it, if any. `endpoints` are the addresses that it balances over, each with the origin's
     port; it listens on as many ports as `listeners` says, of which `port` is the first. One that is
     `reloadable` can be told to read its configuration again, where that takes an option. Without `wait` it
@@ -38,6 +39,7 @@ class Subject(Process):
         protocol="http",
         workers=1,
         census="2s",
+        runtime="",
         more="",
         under=(),
         endpoints=("127.0.0.1",),
@@ -56,6 +58,7 @@ class Subject(Process):
             "PROTOCOL": protocol,
             "WORKERS": workers,
             "CENSUS": census,
+            "RUNTIME": runtime,
             "MORE": more,
             "SPLICE": "option splice-auto" if name == "haproxy-splice" else "",
             "LOAD_MODULE": _nginx_stream(executable(name)) if name == "nginx-stream" else "",

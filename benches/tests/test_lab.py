@@ -6,7 +6,7 @@ from lab import build, templates
 from peers import equivalence
 from peers.lifecycle import addresses
 
-WORDS = ["ADMIN", "DIRECTORY", "PROTOCOL", "WORKERS", "CENSUS", "MORE", "SPLICE", "LOAD_MODULE"]
+WORDS = ["ADMIN", "DIRECTORY", "PROTOCOL", "WORKERS", "CENSUS", "RUNTIME", "MORE", "SPLICE", "LOAD_MODULE"]
 
 
 class Templates(unittest.TestCase):
