@@ -2,7 +2,7 @@
 //!
 //! A world of pretended backends and clients drives the real types by random events and a clock that only
 //! the simulation moves; after each step it is checked that they keep what they promise. A seed is a whole
-//! history: the same one always takes the same course.
+//! history: the same one takes the same course, but for the jitter of `max_age`.
 //!
 //! - [`world`]: pools, their waiting queue and their help for each other, port ledgers, passive health,
 //!   idle learning, the timer wheel. Connections are pairs of Unix sockets, on which the kernel
