@@ -1,6 +1,7 @@
 //! What the data path allocates, counted on the worker's own thread. A program of its own, because the
 //! allocator is the whole program's.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![allow(unsafe_code, reason = "an allocator that counts, around the system's")]
 
 use millpond::config::load::adhoc;

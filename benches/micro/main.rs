@@ -44,6 +44,6 @@ fn main() -> ExitCode {
 
 #[divan::bench(args = ALL)]
 fn micro(bencher: Bencher<'_, '_>, body: &Body) {
-    let mut run = (body.make)();
-    bencher.bench_local(move || run());
+    let run = (body.make)();
+    bencher.bench_local(run);
 }

@@ -2,17 +2,14 @@
 
 use std::fmt;
 use std::time::{Duration, Instant};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 
-thread_local! {
-    static RUNTIME: Runtime =
-        Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
-}
-
-/// Plays `history` by a clock that stands still but for [`advance`].
+/// Plays `history` by a clock that stands still but for [`advance`]. A runtime of its own: another history would
+/// have left its clock in the middle of a millisecond.
 pub(crate) fn play(history: impl Future<Output = ()>) {
-    RUNTIME.with(|runtime| LocalSet::new().block_on(runtime, history));
+    let runtime = Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
+    LocalSet::new().block_on(&runtime, history);
 }
 
 /// Moves the clock.

@@ -30,17 +30,19 @@ async fn connect(pool: Rc<Pool>, slot: OpenSlot) {
         set_lasting(&stream, &config.socket)?;
         Ok(stream)
     });
-    dialled(&pool, slot, result, started, Instant::now(), spawn_dial);
+    dialled(&pool, slot, result, started, Instant::now(), random(started), spawn_dial);
 }
 
 /// A dial begun at `started` came to this at `now`: what it says of the endpoint and of the source is noted, and
-/// the pool has what came of it. `dial` begins to dial for whoever is to be provided for anew.
+/// the pool has what came of it. `random` spreads the ages at which connections retire; `dial` begins to dial for
+/// whoever is to be provided for anew.
 pub fn dialled(
     pool: &Rc<Pool>,
     slot: OpenSlot,
     result: Result<TcpStream, ConnectError>,
     started: Instant,
     now: Instant,
+    random: u64,
     dial: impl Fn(&Rc<Pool>, OpenSlot),
 ) {
     match &result {
@@ -49,7 +51,7 @@ pub fn dialled(
     }
     let connected = match result {
         Ok(stream) => {
-            let retire_at = connect::retire_at(pool.config().pool.max_age, now, random(started));
+            let retire_at = connect::retire_at(pool.config().pool.max_age, now, random);
             Ok((stream, Life::new(slot, now, now - started, retire_at)))
         }
         Err(error) => {

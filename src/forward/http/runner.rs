@@ -17,6 +17,7 @@ const KEPT: usize = 256;
 
 /// One worker's free runners.
 #[derive(Debug, Default)]
+#[expect(clippy::vec_box, reason = "a session's task has room for a pointer, and none for a runner")]
 pub struct Runners(RefCell<Vec<Box<Runner>>>);
 
 /// Serves the sessions that are laid on its desk, one at a time.

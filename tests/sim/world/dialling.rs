@@ -131,7 +131,8 @@ impl World<'_> {
         }
         // The time that it took is the connection's name from now on.
         let started = now - Duration::from_nanos(name);
-        acquire::dialled(&pool, slot, result, started, now, self.dialler());
+        let random = self.chance.number();
+        acquire::dialled(&pool, slot, result, started, now, random, self.dialler());
     }
 
     fn connect(&mut self, backend: usize, source: IpAddr, name: u64) -> TcpStream {
