@@ -229,7 +229,12 @@ pub fn provide(pool: &Rc<Pool>, now: Instant, dial: impl Fn(&Rc<Pool>, OpenSlot)
         }
         match begin_dial(pool, now) {
             Ok(slot) => dial(pool, slot),
-            Err(NoSlot::MaxConnections) => break,
+            Err(NoSlot::MaxConnections) => {
+                // The one that was asked in vain is not the only sibling. For others who wait this is done again
+                // when the answer has come.
+                pool.sibling_with_idle().into_iter().for_each(|sibling| pool.ask(sibling));
+                break;
+            }
             Err(NoSlot::Ports(level)) if pool.expects_returns() => {
                 pool.call_by(now + PORTS_LOOK);
                 return Some(level);

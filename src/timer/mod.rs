@@ -14,9 +14,9 @@ use wheel::{Tick, Wheel};
 pub const RESOLUTION: Duration = Duration::from_millis(16);
 
 /// A driver that wakes so much later than it wanted to has stood still, or its thread is overloaded.
-const LATE: Duration = Duration::from_millis(250);
+pub const LATE: Duration = Duration::from_millis(250);
 /// How often the sockets are looked at then: each look finds 1,024 of them (tokio's `max_io_events_per_tick`).
-const LOOKS: usize = 64;
+pub const LOOKS: usize = 64;
 
 /// The time by the clock of the runtime that timers sleep by; a test can stop that one.
 pub fn now() -> Instant {

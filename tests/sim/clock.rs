@@ -1,5 +1,6 @@
 //! A clock that only the simulation moves.
 
+use millpond::timer::{LATE, LOOKS, RESOLUTION};
 use std::fmt;
 use std::time::{Duration, Instant};
 use tokio::runtime::Builder;
@@ -12,9 +13,14 @@ pub(crate) fn play(history: impl Future<Output = ()>) {
     LocalSet::new().block_on(&runtime, history);
 }
 
-/// Moves the clock.
+/// Moves the clock. Where it jumps, the drivers of timers look around before they fire anything.
 pub(crate) async fn advance(time: Duration) {
     tokio::time::advance(time).await;
+    if time + RESOLUTION > LATE {
+        for _ in 0..LOOKS {
+            tokio::task::yield_now().await;
+        }
+    }
 }
 
 /// The time from one moment to another, as it is told.

@@ -56,7 +56,8 @@ impl Pool {
             }
             Message::Answer(answer) => {
                 self.coming.set(self.coming.get() - 1);
-                self.asked_in_vain.set(answer.is_none());
+                // Whoever asks later, when nobody waits any more, may find something.
+                self.asked_in_vain.set(answer.is_none() && self.unprovided() > 0);
                 if let Some(detached) = answer {
                     self.adopt(detached, now);
                 }

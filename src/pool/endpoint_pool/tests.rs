@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::observe::fixture;
+use crate::pool::handover::Message;
+use crate::pool::state::{State, transition};
 use std::pin::pin;
 use std::task::{Context, Waker};
 
@@ -48,4 +50,21 @@ fn a_shorter_hint_wakes_the_keepers_of_all_workers() {
         assert_eq!(called.as_mut().poll(&mut context).is_ready(), is_shorter, "{hint}");
     }
     assert_eq!(sibling.idle_timeout(), seconds(14));
+}
+
+/// Whom nobody waits for any more, a question in vain tells nothing.
+#[test]
+fn a_question_in_vain_is_remembered_for_those_who_wait() {
+    let now = Instant::now();
+    let [pool, sibling] = pools(now);
+    transition(sibling.counters(), State::Absent, State::Connecting);
+    transition(sibling.counters(), State::Connecting, State::Idle);
+    for waits_on in [true, false] {
+        let mut ticket = Some(pool.join());
+        pool.ask(1);
+        ticket = ticket.filter(|_| waits_on);
+        pool.read_message(Message::Answer(None), now);
+        assert_eq!(pool.sibling_with_idle(), if waits_on { None } else { Some(1) });
+        drop(ticket);
+    }
 }
