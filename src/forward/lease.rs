@@ -2,9 +2,11 @@
 
 use super::acquire::{self, Want};
 use super::record::Record;
+use super::waiting::{Gone, Waiting};
 use crate::pool::Lease;
 use crate::reason::RejectReason;
 use crate::upstream::group::{Choice, Group};
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -19,34 +21,31 @@ pub struct Leased {
     _choice: Choice,
 }
 
-/// What the endpoint that is chosen first has.
-#[derive(Debug)]
-pub enum Found {
-    /// A connection that was idle.
-    Idle(Leased),
-    /// None, or none that is wanted.
-    Nothing(Choice),
-}
-
-/// Chooses an endpoint by `key` and leases what is idle to it: nearly always, that is all. `record` is told of the
-/// endpoint.
+/// Chooses an endpoint by `key` and leases a connection to it: nearly always, one is idle. Otherwise the client is
+/// watched while one is awaited, or one to another endpoint if the first cannot be reached. `record` is told of the
+/// endpoint and, after a wait, of the time.
 ///
 /// # Errors
-/// When there is no endpoint.
-pub fn find(group: &Rc<Group>, key: u64, want: Want, record: &mut Record) -> Result<Found, RejectReason> {
-    let choice = choose(group, key, None, record)?;
-    Ok(match take_idle(group, &choice, want, record) {
-        Some(lease) => Found::Idle(Leased { lease, _choice: choice }),
-        None => Found::Nothing(choice),
-    })
+/// Why the client is gone; within that, why there is no connection, to be told to the client.
+pub async fn lease(
+    group: &Rc<Group>,
+    key: u64,
+    want: Want,
+    record: &mut Record,
+    client: Waiting<'_>,
+) -> Result<Result<Leased, RejectReason>, Gone> {
+    let choice = match choose(group, key, None, record) {
+        Ok(choice) => choice,
+        Err(reason) => return Ok(Err(reason)),
+    };
+    if let Some(lease) = take_idle(group, &choice, want, record) {
+        return Ok(Ok(Leased { lease, _choice: choice }));
+    }
+    client.for_output(pin!(wait(group, key, choice, want, record))).await
 }
 
-/// Waits for a connection to the endpoint where [`find`] found nothing, or to another if it cannot be reached.
-/// `record` is told of the endpoint and of the time.
-///
-/// # Errors
-/// Why there is no connection, to be told to the client.
-pub async fn wait(
+/// Waits for a connection to the endpoint that was chosen, or to another if it cannot be reached.
+async fn wait(
     group: &Rc<Group>,
     key: u64,
     mut choice: Choice,

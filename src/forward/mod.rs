@@ -8,6 +8,7 @@ pub mod exchange;
 pub mod failure;
 pub mod half_close;
 pub mod http;
+pub mod inbound;
 pub mod lease;
 pub mod pump;
 pub mod record;

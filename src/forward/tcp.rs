@@ -2,11 +2,11 @@
 
 use super::acquire::Want;
 use super::client_ip::hash_ip;
-use super::lease::{self, Found, Leased};
+use super::inbound::Inbound;
+use super::lease::{self, Leased};
 use super::record::Record;
 use super::tunnel::{Lasting, Tunnel, TunnelEnd};
 use super::waiting::{Gone, Waiting};
-use crate::buffer::Lent;
 use crate::close::linger;
 use crate::close::policy::ClientState;
 use crate::listener::inlet::Inlet;
@@ -14,7 +14,6 @@ use crate::reason::{CloseReason, RejectReason};
 use crate::session::{Phase, Session};
 use crate::timer::Timer;
 use crate::worker::Worker;
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -42,12 +41,11 @@ impl TcpSession {
     pub async fn serve(mut self) {
         self.session.enter(Phase::Waiting);
         let mut record = Record::begin(&self.worker, b"", Instant::now());
-        let mut input = self.worker.buffers.lend();
-        let mut closed = None;
-        let leased = Box::pin(self.lease(&mut input, &mut closed, &mut record)).await;
+        let mut inbound = Inbound::new(self.worker.buffers.lend());
+        let leased = Box::pin(self.lease(&mut inbound, &mut record)).await;
         let (reason, label, state) = match leased {
             Ok(Ok(leased)) => {
-                let ended = self.tunnel(leased, input, closed, &mut record).await;
+                let ended = self.tunnel(leased, inbound, &mut record).await;
                 (ended.reason, ended.reason.label(), ended.client_state())
             }
             Ok(Err(reason)) => {
@@ -66,34 +64,21 @@ impl TcpSession {
     /// A connection for the client, whose first bytes, and FIN, may come before it.
     async fn lease(
         &mut self,
-        input: &mut Lent,
-        closed: &mut Option<Instant>,
+        inbound: &mut Inbound,
         record: &mut Record,
     ) -> Result<Result<Leased, RejectReason>, Gone> {
         let key = hash_ip(self.session.client().0.ip());
-        let choice = match lease::find(&self.inlet.group, key, Want::Own, record) {
-            Ok(Found::Idle(leased)) => return Ok(Ok(leased)),
-            Ok(Found::Nothing(choice)) => choice,
-            Err(reason) => return Ok(Err(reason)),
-        };
-        let waiting = Waiting {
+        let client = Waiting {
             client: &mut self.stream,
-            input,
+            inbound,
             timer: &self.timer,
             half_close: self.inlet.state.config.timeout.half_close,
             abort_on_fin: false,
-            closed,
         };
-        waiting.for_output(pin!(lease::wait(&self.inlet.group, key, choice, Want::Own, record))).await
+        lease::lease(&self.inlet.group, key, Want::Own, record, client).await
     }
 
-    async fn tunnel(
-        &mut self,
-        mut leased: Leased,
-        input: Lent,
-        closed: Option<Instant>,
-        record: &mut Record,
-    ) -> TunnelEnd {
+    async fn tunnel(&mut self, mut leased: Leased, inbound: Inbound, record: &mut Record) -> TunnelEnd {
         leased.lease.become_tunnel();
         self.session.enter_with(Phase::Tunnel, leased.lease.identity());
         let config = Arc::clone(&leased.lease.pool().config());
@@ -103,10 +88,10 @@ impl TcpSession {
             endpoint: leased.lease.connection().stream(),
             timer: &self.timer,
             pipes: &self.worker.pipes,
-            limits: self.inlet.tunnel_limits().after_fin(closed, Instant::now()),
+            limits: self.inlet.tunnel_limits().after_fin(inbound.closed, Instant::now()),
             lasting,
         };
-        let ended = tunnel.run(input, self.worker.buffers.lend()).await;
+        let ended = tunnel.run(inbound.input, self.worker.buffers.lend()).await;
         record.tunnelled(&ended, leased.lease.pool());
         leased.lease.discard(ended.ending());
         ended

@@ -2,8 +2,8 @@
 //! is watched, so that neither its FIN nor its reset goes unnoticed.
 
 use super::blocked::{Blocked, Source};
+use super::inbound::Inbound;
 use super::socket::{look, poll_read};
-use crate::buffer::Lent;
 use crate::reason::CloseReason;
 use crate::sys::sock_diag::TcpState;
 use crate::timer::Timer;
@@ -19,15 +19,13 @@ pub struct Waiting<'a> {
     /// Its socket.
     pub client: &'a mut TcpStream,
     /// What it sends in the meantime, as far as there is room.
-    pub input: &'a mut Lent,
+    pub inbound: &'a mut Inbound,
     /// What wakes the task, once the client has closed or there is no room.
     pub timer: &'a Timer,
     /// How long it waits on after its FIN.
     pub half_close: Duration,
     /// Whether it is given up when it sends FIN and nothing else.
     pub abort_on_fin: bool,
-    /// Set when its FIN was seen, with the time by which all is over.
-    pub closed: &'a mut Option<Instant>,
 }
 
 /// Why nobody waits any more.
@@ -79,12 +77,13 @@ impl Waiting<'_> {
 
     /// Reads what the client sends, until its FIN or until there is no room.
     fn watch(&mut self, cx: &mut Context<'_>) -> Result<(), Gone> {
-        while self.closed.is_none() && !self.input.is_full() {
-            match poll_read(self.client, cx, self.input) {
+        let Inbound { input, closed } = &mut *self.inbound;
+        while closed.is_none() && !input.is_full() {
+            match poll_read(self.client, cx, input) {
                 Poll::Pending => break,
                 Poll::Ready(Err(_)) => return Err(Gone::Reset),
-                Poll::Ready(Ok(0)) if self.abort_on_fin && self.input.is_empty() => return Err(Gone::Left),
-                Poll::Ready(Ok(0)) => *self.closed = Some(Instant::now() + self.half_close),
+                Poll::Ready(Ok(0)) if self.abort_on_fin && input.is_empty() => return Err(Gone::Left),
+                Poll::Ready(Ok(0)) => *closed = Some(Instant::now() + self.half_close),
                 Poll::Ready(Ok(_)) => {}
             }
         }
@@ -94,8 +93,9 @@ impl Waiting<'_> {
     /// Ready when the client has waited for too long behind its FIN. While there is no room for what it
     /// sends, that FIN shows in the state of its socket alone.
     fn poll_deadline(&self, cx: &Context<'_>, limit: &mut Limit) -> Poll<Gone> {
-        let is_unread = self.closed.is_none() && self.input.is_full();
-        if self.closed.is_none() && !is_unread {
+        let Inbound { input, closed } = &*self.inbound;
+        let is_unread = closed.is_none() && input.is_full();
+        if closed.is_none() && !is_unread {
             return Poll::Pending;
         }
         if !std::mem::replace(&mut limit.is_set, true) {
@@ -126,6 +126,6 @@ impl Waiting<'_> {
     /// When it has waited for too long; as long as it has not closed, that is not near.
     fn due(&self, limit: &Limit, now: Instant) -> Instant {
         let hidden = limit.blocked.closed_since(Source::Client).map(|since| since + self.half_close);
-        self.closed.or(hidden).unwrap_or(now + self.half_close)
+        self.inbound.closed.or(hidden).unwrap_or(now + self.half_close)
     }
 }

@@ -88,11 +88,11 @@ impl<C: Socket, U: Socket> Exchange<'_, C, U> {
 
     /// Whether the client may close without being noticed: it has more to say than there is room for.
     fn client_is_unread(&self) -> bool {
-        if self.client_closed.is_some() {
+        if self.inbound.closed.is_some() {
             return false;
         }
         match self.request.is_sent() {
-            true => self.input.is_full(),
+            true => self.inbound.input.is_full(),
             false => self.request.is_refused() || self.request.waits_for() == WaitsFor::Endpoint,
         }
     }
@@ -157,7 +157,7 @@ impl<C: Socket, U: Socket> Exchange<'_, C, U> {
     fn half_closed_at(&self, clock: &Clock) -> Option<Instant> {
         let Clock { moved_at, blocked, .. } = clock;
         let endpoint = blocked.stalled_at(Source::Endpoint, *moved_at, self.deadlines.endpoint_half_close);
-        let client = match *self.client_closed {
+        let client = match self.inbound.closed {
             Some(_) if endpoint.is_some() => None,
             Some(at) => Some(at),
             None => blocked.stalled_at(Source::Client, *moved_at, self.deadlines.client_half_close),

@@ -15,9 +15,9 @@ pub use request::{RequestSide, WaitsFor};
 pub use response::{ResponseEnd, ResponseSide};
 
 use super::failure::Failure;
+use super::inbound::Inbound;
 use super::socket::{Peek, Socket, poll_read};
 use super::splice::Pipes;
-use crate::buffer::Lent;
 use crate::timer::Timer;
 use deadline::Clock;
 use std::cell::Cell;
@@ -32,7 +32,7 @@ pub struct Exchange<'a, C, U> {
     /// The client's socket.
     pub client: &'a mut C,
     /// What the client has sent that is not dealt with yet.
-    pub input: &'a mut Lent,
+    pub inbound: &'a mut Inbound,
     /// The endpoint's socket.
     pub endpoint: &'a mut U,
     /// The one direction.
@@ -47,8 +47,6 @@ pub struct Exchange<'a, C, U> {
     pub timer: &'a Timer,
     /// Set when the proxy drains: the client's connection is not to go on then.
     pub draining: &'a Cell<bool>,
-    /// Set when the client's FIN was seen, with the time by which all is over.
-    pub client_closed: &'a mut Option<Instant>,
     /// Whether the request is given up when its client sends FIN and nothing else before the response.
     pub abort_on_fin: bool,
 }
@@ -65,7 +63,7 @@ impl<C: Socket, U: Socket> Exchange<'_, C, U> {
 
     fn poll(&mut self, cx: &mut Context<'_>, clock: &mut Clock) -> Poll<Result<ResponseEnd, Failure>> {
         let before = self.progress();
-        let request = self.request.poll(cx, self.client, self.input, self.endpoint, self.pipes);
+        let request = self.request.poll(cx, self.client, &mut self.inbound.input, self.endpoint, self.pipes);
         if let Poll::Ready(Err(failure)) = request {
             return Poll::Ready(Err(failure));
         }
@@ -84,26 +82,26 @@ impl<C: Socket, U: Socket> Exchange<'_, C, U> {
     /// All bytes moved so far.
     fn progress(&self) -> u64 {
         let ((a, b), (c, d)) = (self.request.bytes(), self.response.bytes());
-        a + b + c + d + u64::from(self.client_closed.is_some())
+        a + b + c + d + u64::from(self.inbound.closed.is_some())
     }
 
     /// Notices the client's FIN or RST while its answer is awaited. What it sends in the meantime
     /// (pipelined requests) is read as far as there is room.
     fn watch_client(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
-        while self.client_closed.is_none() && !self.input.is_full() {
+        while self.inbound.closed.is_none() && !self.inbound.input.is_full() {
             match self.client.poll_peek(cx) {
                 Poll::Pending => {
-                    self.input.rest();
+                    self.inbound.input.rest();
                     break;
                 }
                 Poll::Ready(Peek::Reset) => return Err(Failure::ClientReset),
                 Poll::Ready(Peek::Fin) => {
-                    *self.client_closed = Some(Instant::now() + self.deadlines.client_half_close);
-                    if self.abort_on_fin && self.input.is_empty() && !self.response.has_begun() {
+                    self.inbound.closed = Some(Instant::now() + self.deadlines.client_half_close);
+                    if self.abort_on_fin && self.inbound.input.is_empty() && !self.response.has_begun() {
                         return Err(Failure::ClientLeft);
                     }
                 }
-                Poll::Ready(Peek::Bytes) => match poll_read(self.client, cx, self.input) {
+                Poll::Ready(Peek::Bytes) => match poll_read(self.client, cx, &mut self.inbound.input) {
                     Poll::Ready(Ok(_)) => {}
                     Poll::Ready(Err(_)) => return Err(Failure::ClientReset),
                     Poll::Pending => break,

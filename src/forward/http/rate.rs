@@ -1,6 +1,7 @@
 //! The rate of a client's requests.
 
 use super::{End, HttpSession, Next};
+use crate::forward::inbound::Inbound;
 use crate::forward::record::Record;
 use crate::http1::head::Method;
 use crate::reason::{CloseReason, RejectReason};
@@ -15,9 +16,10 @@ impl HttpSession {
         method: Method,
         wait: Duration,
         persist: bool,
+        inbound: &Inbound,
     ) -> Next {
         record.retry_after = Some(wait);
-        self.reject(record, Some(method), RejectReason::RequestRate, persist).await;
+        self.reject(record, Some(method), RejectReason::RequestRate, persist, inbound).await;
         // Who sends thousands at once is answered one in each turn of the worker, and holds up nobody else.
         tokio::task::yield_now().await;
         match persist {

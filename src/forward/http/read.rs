@@ -4,6 +4,7 @@ use super::{End, HttpSession};
 use crate::buffer::{Lent, LentHead};
 use crate::config::model::{Balance, HashKey};
 use crate::forward::client_ip::ClientIp;
+use crate::forward::inbound::Inbound;
 use crate::forward::record::Record;
 use crate::forward::socket::poll_read;
 use crate::http1::head::{HeadLimits, RequestContext, RequestHead, RequestParser};
@@ -41,7 +42,7 @@ impl HttpSession {
     /// Reads a request head and rewrites it into `bytes`; `None`: not a byte of one is there.
     pub(super) async fn read_head(
         &mut self,
-        input: &mut Lent,
+        inbound: &mut Inbound,
         bytes: &mut LentHead,
     ) -> Result<Option<RequestHead>, End> {
         self.session.enter(Phase::ReadingHead);
@@ -69,16 +70,16 @@ impl HttpSession {
                 },
             },
         };
-        match poll_fn(|cx| reader.poll(cx, input, bytes)).await {
+        match poll_fn(|cx| reader.poll(cx, &mut inbound.input, bytes)).await {
             Ok(head) => {
-                input.consume(head.map_or(0, |head| head.len));
+                inbound.input.consume(head.map_or(0, |head| head.len));
                 Ok(head)
             }
-            Err(end) => Err(self.end_without_head(end).await),
+            Err(end) => Err(self.end_without_head(end, inbound).await),
         }
     }
 
-    async fn end_without_head(&mut self, end: HeadEnd) -> End {
+    async fn end_without_head(&mut self, end: HeadEnd, inbound: &Inbound) -> End {
         let (reason, close) = match end {
             HeadEnd::Fin => return End::ended(CloseReason::ClientFin),
             HeadEnd::Aborted => return End::ended(CloseReason::ClientAborted),
@@ -87,7 +88,7 @@ impl HttpSession {
             HeadEnd::Reject(reason) => (reason, CloseReason::BadRequest),
         };
         let mut record = Record::begin(&self.worker, b"", Instant::now());
-        self.reject(&mut record, None, reason, false).await;
+        self.reject(&mut record, None, reason, false, inbound).await;
         End::open(close)
     }
 }

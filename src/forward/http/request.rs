@@ -1,13 +1,14 @@
 //! One request whose head was read: a connection, an exchange, its end.
 
 use super::{End, HttpSession, Next};
-use crate::buffer::{Lent, LentHead};
+use crate::buffer::LentHead;
 use crate::close::policy::ClientState;
 use crate::forward::acquire::Want;
 use crate::forward::client_ip::hash_ip;
 use crate::forward::exchange::{Exchange, RequestSide, ResponseEnd, ResponseSide};
 use crate::forward::failure::Failure;
-use crate::forward::lease::{self, Found, Leased};
+use crate::forward::inbound::Inbound;
+use crate::forward::lease::{self, Leased};
 use crate::forward::record::Record;
 use crate::forward::tunnel::{self, Tunnel};
 use crate::forward::waiting::{Gone, Waiting};
@@ -16,7 +17,6 @@ use crate::pool::{Lease, Pool};
 use crate::reason::{CloseReason, DiscardReason, RejectReason};
 use crate::session::Phase;
 use crate::session::Rated;
-use std::pin::pin;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -39,26 +39,26 @@ impl HttpSession {
         &mut self,
         head: RequestHead,
         bytes: LentHead,
-        input: &mut Lent,
+        inbound: &mut Inbound,
     ) -> Next {
         let mut record = Record::begin(&self.worker, &bytes, Instant::now());
         let limit = self.inlet.state.config.limit.body_bytes;
-        let mut request = match RequestSide::new(&head, bytes, limit, input) {
+        let mut request = match RequestSide::new(&head, bytes, limit, &mut inbound.input) {
             Ok(request) => request,
             Err(reason) => {
-                self.reject(&mut record, Some(head.method), reason, false).await;
+                self.reject(&mut record, Some(head.method), reason, false, inbound).await;
                 return Next::End(End::open(CloseReason::BadRequest));
             }
         };
         let client = self.session.client().0.ip();
         if let Some(wait) = self.inlet.state.over_rate(client, Rated::Requests, record.now) {
-            let persist = self.may_persist(&head, &request, input);
-            return self.refuse_for_rate(&mut record, head.method, wait, persist).await;
+            let persist = Self::may_persist(&head, &request, inbound);
+            return self.refuse_for_rate(&mut record, head.method, wait, persist, inbound).await;
         }
         let mut retried = false;
         loop {
             let want = if retried { Want::Fresh } else { Want::Any };
-            let leased = match self.lease(&head, want, input, &mut record).await {
+            let leased = match self.lease(&head, want, inbound, &mut record).await {
                 Ok(Ok(leased)) => leased,
                 Err(gone) => {
                     let reason = gone.close_reason();
@@ -66,20 +66,22 @@ impl HttpSession {
                     return Next::End(End::closed(reason));
                 }
                 Ok(Err(reason)) => {
-                    let persist = self.may_persist(&head, &request, input);
+                    let persist = Self::may_persist(&head, &request, inbound);
                     let close = CloseReason::Graceful;
-                    return self.answer_failure(&mut record, head.method, reason, close, persist).await;
+                    return self
+                        .answer_failure(&mut record, head.method, reason, close, persist, inbound)
+                        .await;
                 }
             };
-            match self.exchange(&head, &mut request, leased, input, &mut record).await {
+            match self.exchange(&head, &mut request, leased, inbound, &mut record).await {
                 Ok(next) => return next,
                 Err(failed) if failed.may_retry && !retried && request.rewind() => {
                     retried = true;
                     failed.pool.counters().retries_total.inc();
                 }
                 Err(failed) => {
-                    let persist = self.may_persist(&head, &request, input);
-                    return self.conclude(&mut record, &head, &failed, persist).await;
+                    let persist = Self::may_persist(&head, &request, inbound);
+                    return self.conclude(&mut record, &head, &failed, persist, inbound).await;
                 }
             }
         }
@@ -90,26 +92,20 @@ impl HttpSession {
         &mut self,
         head: &RequestHead,
         want: Want,
-        input: &mut Lent,
+        inbound: &mut Inbound,
         record: &mut Record,
     ) -> Result<Result<Leased, RejectReason>, Gone> {
         self.session.enter(Phase::Waiting);
         let key = head.hash.unwrap_or_else(|| hash_ip(self.session.client().0.ip()));
-        let choice = match lease::find(&self.inlet.group, key, want, record) {
-            Ok(Found::Idle(leased)) => return Ok(Ok(leased)),
-            Ok(Found::Nothing(choice)) => choice,
-            Err(reason) => return Ok(Err(reason)),
-        };
-        let waiting = Waiting {
+        let client = Waiting {
             client: &mut self.stream,
-            input,
+            inbound,
             timer: &self.timer,
             half_close: self.inlet.state.config.timeout.half_close,
             // What is sent again may have reached an endpoint.
             abort_on_fin: self.inlet.aborts_on_fin() && (want == Want::Any || head.method.is_safe()),
-            closed: &mut self.client_closed,
         };
-        waiting.for_output(pin!(lease::wait(&self.inlet.group, key, choice, want, record))).await
+        lease::lease(&self.inlet.group, key, want, record, client).await
     }
 
     /// Runs the exchange on a leased connection.
@@ -118,7 +114,7 @@ impl HttpSession {
         head: &RequestHead,
         request: &mut RequestSide,
         mut leased: Leased,
-        input: &mut Lent,
+        inbound: &mut Inbound,
         record: &mut Record,
     ) -> Result<Next, Failed> {
         self.session.enter_with(Phase::Exchange, leased.lease.identity());
@@ -127,14 +123,14 @@ impl HttpSession {
             method: head.method,
             client: head.version,
             upgrade: head.upgrade,
-            persist: head.keep_alive && self.may_send_more(input),
+            persist: head.keep_alive && inbound.may_have_more(),
         };
         let mut response =
             ResponseSide::new(context, buffers.lend(), buffers.lend_head(), record.is_logged());
         record.reused = Some(leased.lease.is_reused());
         let mut exchange = Exchange {
             client: &mut self.stream,
-            input,
+            inbound,
             endpoint: leased.lease.connection().stream(),
             request,
             response: &mut response,
@@ -142,14 +138,13 @@ impl HttpSession {
             pipes: &self.worker.pipes,
             timer: &self.timer,
             draining: self.inlet.door().says_close(),
-            client_closed: &mut self.client_closed,
             abort_on_fin: self.inlet.aborts_on_fin() && head.method.is_safe(),
         };
         let ended = exchange.run(record.now).await;
         record.exchanged(request, &response, leased.lease.pool());
         match ended {
-            Ok(ResponseEnd::Complete) => Ok(self.complete(head, request, leased, &response, input, record)),
-            Ok(ResponseEnd::Upgraded) => Ok(self.upgrade(leased, response, input, record).await),
+            Ok(ResponseEnd::Complete) => Ok(self.complete(head, request, leased, &response, inbound, record)),
+            Ok(ResponseEnd::Upgraded) => Ok(self.upgrade(leased, response, inbound, record).await),
             Err(failure) => Err(Failed::new(failure, leased.lease, &response)),
         }
     }
@@ -161,7 +156,7 @@ impl HttpSession {
         request: &RequestSide,
         leased: Leased,
         response: &ResponseSide,
-        input: &Lent,
+        inbound: &Inbound,
         record: &mut Record,
     ) -> Next {
         let now = Instant::now();
@@ -180,14 +175,14 @@ impl HttpSession {
             lease.release(now);
         }
         record.end(&self.session, &self.inlet, answered.status, None, now);
-        if !self.may_send_more(input) {
+        if !inbound.may_have_more() {
             return Next::End(End::closed(CloseReason::ClientFin));
         }
         if answered.persist {
             self.timer.set(now + self.inlet.state.config.timeout.idle);
             return Next::Persist;
         }
-        let announced_last = !head.keep_alive && request.is_sent() && input.is_empty();
+        let announced_last = !head.keep_alive && request.is_sent() && inbound.input.is_empty();
         let end = End::open(CloseReason::Graceful);
         Next::End(End { state: ClientState { announced_last, ..end.state }, ..end })
     }
@@ -197,12 +192,12 @@ impl HttpSession {
         &mut self,
         mut leased: Leased,
         response: ResponseSide,
-        input: &mut Lent,
+        inbound: &mut Inbound,
         record: &mut Record,
     ) -> Next {
         leased.lease.become_tunnel();
         self.session.enter_with(Phase::Tunnel, leased.lease.identity());
-        let mut limits = self.inlet.tunnel_limits().after_fin(self.client_closed, Instant::now());
+        let mut limits = self.inlet.tunnel_limits().after_fin(inbound.closed, Instant::now());
         limits.idle = limits.idle.max(tunnel::UPGRADED_IDLE);
         let tunnel = Tunnel {
             client: &mut self.stream,
@@ -212,7 +207,7 @@ impl HttpSession {
             limits,
             lasting: None,
         };
-        let waiting = std::mem::replace(input, self.worker.buffers.lend());
+        let waiting = std::mem::replace(&mut inbound.input, self.worker.buffers.lend());
         let ended = tunnel.run(waiting, response.into_input()).await;
         record.tunnelled(&ended, leased.lease.pool());
         leased.lease.discard(ended.ending());
@@ -227,15 +222,16 @@ impl HttpSession {
         head: &RequestHead,
         failed: &Failed,
         persist: bool,
+        inbound: &Inbound,
     ) -> Next {
         let verdict = failed.failure.verdict();
         if let (Some(reason), None) = (verdict.answer, failed.visible) {
-            return self.answer_failure(record, head.method, reason, verdict.close, persist).await;
+            return self.answer_failure(record, head.method, reason, verdict.close, persist, inbound).await;
         }
         let label = verdict.answer.map_or(verdict.close.label(), RejectReason::label);
         let status = failed.visible.unwrap_or(LEFT);
         record.end(&self.session, &self.inlet, status, Some(label), Instant::now());
-        let end = self.end(verdict.close);
+        let end = Self::end(verdict.close, inbound);
         let cut = failed.visible.is_some() && head.version == Version::Http10;
         Next::End(End { state: ClientState { cut, ..end.state }, ..end })
     }
@@ -248,27 +244,23 @@ impl HttpSession {
         reason: RejectReason,
         close: CloseReason,
         persist: bool,
+        inbound: &Inbound,
     ) -> Next {
-        self.reject(record, Some(method), reason, persist).await;
+        self.reject(record, Some(method), reason, persist, inbound).await;
         match persist {
             true => Next::Persist,
-            false => Next::End(self.end(close)),
+            false => Next::End(Self::end(close, inbound)),
         }
     }
 
-    fn end(&self, reason: CloseReason) -> End {
-        if self.client_closed.is_some() { End::closed(reason) } else { End::open(reason) }
+    fn end(reason: CloseReason, inbound: &Inbound) -> End {
+        if inbound.closed.is_some() { End::closed(reason) } else { End::open(reason) }
     }
 
     /// Whether the client's connection may go on after a request that failed: only if it was read
     /// whole, so that what follows is the next one.
-    fn may_persist(&self, head: &RequestHead, request: &RequestSide, input: &Lent) -> bool {
-        head.keep_alive && request.is_read() && self.may_send_more(input)
-    }
-
-    /// Whether another request may come: the client has not closed, or had sent it before it did.
-    fn may_send_more(&self, input: &Lent) -> bool {
-        self.client_closed.is_none() || !input.is_empty()
+    fn may_persist(head: &RequestHead, request: &RequestSide, inbound: &Inbound) -> bool {
+        head.keep_alive && request.is_read() && inbound.may_have_more()
     }
 }
 

@@ -8,9 +8,10 @@
 
 use libfuzzer_sys::fuzz_target;
 use millpond::budget::Budget;
-use millpond::buffer::{BufferPool, Lent, LentHead};
+use millpond::buffer::{BufferPool, LentHead};
 use millpond::forward::exchange::{Deadlines, Exchange, RequestSide, ResponseEnd, ResponseSide};
 use millpond::forward::failure::Failure;
+use millpond::forward::inbound::Inbound;
 use millpond::forward::socket::poll_read;
 use millpond::forward::splice::Pipes;
 use millpond::http1::{HeadLimits, Method, RequestContext, RequestHead, RequestParser, ResponseContext};
@@ -105,7 +106,7 @@ fn sections(input: &[u8]) -> Vec<&[u8]> {
 struct Session {
     client: End,
     ways: Ways,
-    input: Lent,
+    inbound: Inbound,
     buffers: Rc<BufferPool>,
     timer: Timer,
     /// Which sockets in memory have no use for.
@@ -120,7 +121,7 @@ impl Session {
         Self {
             client,
             ways,
-            input: buffers.lend(),
+            inbound: Inbound::new(buffers.lend()),
             timer: Timers::new(Instant::now()).timer(),
             pipes: Pipes::new(Arc::new(Budget::new(1000, 0))),
             buffers,
@@ -152,17 +153,17 @@ impl Session {
         let mut cx = Context::from_waker(Waker::noop());
         let mut parser = RequestParser::default();
         loop {
-            if !self.input.is_empty() {
-                match parser.parse(self.input.filled(), &LIMITS, &CLIENT, bytes.bytes()) {
+            if !self.inbound.input.is_empty() {
+                match parser.parse(self.inbound.input.filled(), &LIMITS, &CLIENT, bytes.bytes()) {
                     Ok(Some(head)) => {
-                        self.input.consume(head.len);
+                        self.inbound.input.consume(head.len);
                         return Ok(head);
                     }
                     Ok(None) => {}
                     Err(_) => return Err(Outcome::Refused),
                 }
             }
-            match poll_read(&mut self.client, &mut cx, &mut self.input) {
+            match poll_read(&mut self.client, &mut cx, &mut self.inbound.input) {
                 Poll::Ready(Ok(0)) => return Err(Outcome::Waiting),
                 Poll::Ready(read) => drop(read.expect("memory does not fail")),
                 Poll::Pending if self.client.advance() => {}
@@ -173,7 +174,7 @@ impl Session {
 
     /// One request; returns whether another may follow.
     fn exchange(&mut self, head: &RequestHead, bytes: LentHead, answer: &[u8]) -> (Outcome, bool) {
-        let Ok(mut request) = RequestSide::new(head, bytes, BODY_LIMIT, &mut self.input) else {
+        let Ok(mut request) = RequestSide::new(head, bytes, BODY_LIMIT, &mut self.inbound.input) else {
             return (Outcome::Refused, false);
         };
         let context = ResponseContext {
@@ -187,11 +188,11 @@ impl Session {
         let (before, watched) = (self.client.received().len(), endpoint.clone());
         let mut client = self.client.clone();
         let mut backend = Backend { end: watched, answer: Some(answer), ways: &self.ways };
-        let (draining, mut client_closed) = (Cell::new(false), None);
+        let draining = Cell::new(false);
         let ended = {
             let mut exchange = Exchange {
                 client: &mut client,
-                input: &mut self.input,
+                inbound: &mut self.inbound,
                 endpoint: &mut endpoint,
                 request: &mut request,
                 response: &mut response,
@@ -199,7 +200,6 @@ impl Session {
                 timer: &self.timer,
                 pipes: &self.pipes,
                 draining: &draining,
-                client_closed: &mut client_closed,
                 abort_on_fin: head.method.is_safe(),
             };
             backend.run(pin!(exchange.run(Instant::now())), &self.client)
@@ -218,7 +218,7 @@ impl Session {
                 !matches!(begun, Read::Whole(_)) || matches!(outcome, Outcome::Waiting) || self.ways.is_early
             );
         }
-        let goes_on = persists && matches!(outcome, Outcome::Answered(..)) && client_closed.is_none();
+        let goes_on = persists && matches!(outcome, Outcome::Answered(..)) && self.inbound.closed.is_none();
         (outcome, goes_on)
     }
 
