@@ -15,6 +15,7 @@ use crate::timer::{NO_TIMER, Timer, TimerId};
 use slab::Slab;
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -38,13 +39,37 @@ pub struct Entry {
     listener: Arc<ListenerState>,
     task: Cell<Option<AbortHandle>>,
     connection: Cell<Option<Rc<Identity>>>,
-    client: ClientAddr,
+    client: Compact,
     /// In units of [`UNIT`] since the table was made: 13 years fit.
     opened: u32,
     key: u32,
     timer: Cell<TimerId>,
     phase: Cell<Phase>,
     reason: Cell<CloseReason>,
+}
+
+/// A client's address in 18 bytes instead of 32: an entry's block has 80 then, and would have 96.
+#[derive(Clone, Copy)]
+struct Compact {
+    /// IPv4 addresses are mapped.
+    ip: Ipv6Addr,
+    port: u16,
+}
+
+impl Compact {
+    /// The scope of a link-local address, and the flow label, are not kept.
+    fn new(client: ClientAddr) -> Self {
+        let ip = match client.0.ip() {
+            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+            IpAddr::V6(ip) => ip,
+        };
+        Self { ip, port: client.0.port() }
+    }
+
+    /// The address; one that is mapped was one of IPv4.
+    fn address(self) -> ClientAddr {
+        ClientAddr(SocketAddr::new(self.ip.to_canonical(), self.port))
+    }
 }
 
 /// The resolution of [`Entry::age`].
@@ -117,7 +142,7 @@ impl SessionTable {
             listener,
             task: Cell::new(None),
             connection: Cell::new(None),
-            client,
+            client: Compact::new(client),
             opened: self.units(now),
             key: u32::try_from(place.key()).expect("fewer sessions than descriptors"),
             timer: Cell::new(NO_TIMER),
@@ -172,7 +197,7 @@ impl SessionTable {
 
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (client, phase) = (self.client, self.phase.get());
+        let (client, phase) = (self.client(), self.phase.get());
         f.debug_struct("Entry").field("client", &client).field("phase", &phase).finish_non_exhaustive()
     }
 }
@@ -180,7 +205,7 @@ impl fmt::Debug for Entry {
 impl Entry {
     /// The client.
     pub fn client(&self) -> ClientAddr {
-        self.client
+        self.client.address()
     }
 
     /// The address that it came to.
@@ -252,7 +277,7 @@ impl Entry {
         let counters = self.counters();
         counters.sessions.dec();
         counters.closes.inc(self.reason.get().index());
-        let (limit, client) = (&self.listener.config.limit, self.client.0.ip());
+        let (limit, client) = (&self.listener.config.limit, self.client().0.ip());
         if limit.connections_per_client > 0 && !limit.exempts(client) {
             self.listener.clients.leave(client);
         }

@@ -18,8 +18,25 @@ fn closes(listener: &ListenerState, reason: CloseReason) -> u64 {
 
 #[test]
 fn an_entry_is_small() {
-    assert!(size_of::<Entry>() <= 80, "an entry takes {} bytes", size_of::<Entry>());
+    // With the two counts of an Rc, a block of 80 bytes.
+    assert!(size_of::<Entry>() <= 64, "an entry takes {} bytes", size_of::<Entry>());
     assert_eq!(size_of::<Session>(), size_of::<usize>());
+}
+
+#[test]
+fn a_client_of_either_family_is_known_by_its_address() {
+    let (registry, now) = (fixture::registry(), Instant::now());
+    let table = table(&registry, now);
+    let known = [
+        ("192.0.2.1:4711", "192.0.2.1:4711"),
+        ("[2001:db8::1]:4711", "[2001:db8::1]:4711"),
+        ("[::ffff:192.0.2.1]:4711", "192.0.2.1:4711"),
+    ];
+    for (came, is) in known {
+        let client = ClientAddr(came.parse().unwrap());
+        let session = table.open(&registry.running().listeners[0], client, now).unwrap();
+        assert_eq!(session.client().to_string(), is);
+    }
 }
 
 #[test]
