@@ -134,14 +134,14 @@ impl ListenerState {
     }
 
     /// Counts one more of what is rated for this client; how long it has to wait if that is too many.
-    pub fn over_rate(&self, client: IpAddr, rated: Rated, now: Instant) -> Option<Duration> {
+    pub fn over_rate(&self, client: impl FnOnce() -> IpAddr, rated: Rated, now: Instant) -> Option<Duration> {
         let limit = &self.config.limit;
         let rate = match rated {
             Rated::Requests => &limit.request_rate,
             Rated::Connections => &limit.connection_rate,
         };
-        let rate = rate.as_ref().filter(|_| !limit.exempts(client))?;
-        self.clients.admit(client, rated, rate, now).err()
+        let (rate, client) = (rate.as_ref()?, client());
+        if limit.exempts(client) { None } else { self.clients.admit(client, rated, rate, now).err() }
     }
 }
 

@@ -1,10 +1,13 @@
 //! From a client to a leased connection: an endpoint is chosen, and another if it cannot be reached.
 
 use super::acquire::{self, Want};
+use super::client_ip::hash_ip;
 use super::record::Record;
 use super::waiting::{Gone, Waiting};
+use crate::config::model::Balance;
 use crate::pool::Lease;
 use crate::reason::RejectReason;
+use crate::session::Session;
 use crate::upstream::group::{Choice, Group};
 use std::pin::pin;
 use std::rc::Rc;
@@ -19,6 +22,14 @@ pub struct Leased {
     /// The connection.
     pub lease: Lease,
     _choice: Choice,
+}
+
+/// What the session's client is balanced by: its address, where the policy asks for that.
+pub fn client_key(group: &Group, session: &Session) -> u64 {
+    match group.state().config.balance {
+        Balance::Hash(_) => hash_ip(session.client().0.ip()),
+        Balance::RoundRobin | Balance::LeastConn | Balance::P2c | Balance::Random => 0,
+    }
 }
 
 /// Chooses an endpoint by `key` and leases a connection to it: nearly always, one is idle. Otherwise the client is

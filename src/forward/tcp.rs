@@ -1,7 +1,6 @@
 //! A TCP client's session: one connection to an endpoint, and a tunnel.
 
 use super::acquire::Want;
-use super::client_ip::hash_ip;
 use super::inbound::Inbound;
 use super::lease::{self, Leased};
 use super::record::Record;
@@ -67,7 +66,7 @@ impl TcpSession {
         inbound: &mut Inbound,
         record: &mut Record,
     ) -> Result<Result<Leased, RejectReason>, Gone> {
-        let key = hash_ip(self.session.client().0.ip());
+        let key = lease::client_key(&self.inlet.group, &self.session);
         let client = Waiting {
             client: &mut self.stream,
             inbound,

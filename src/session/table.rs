@@ -117,7 +117,7 @@ impl SessionTable {
             return Err(FULL);
         }
         let address = client.0.ip();
-        if let Some(wait) = listener.over_rate(address, Rated::Connections, now) {
+        if let Some(wait) = listener.over_rate(|| address, Rated::Connections, now) {
             return Err(Refusal { reason: RejectReason::ConnectionRate, retry_after: Some(wait) });
         }
         if !self.budget.take_client() {

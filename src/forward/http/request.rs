@@ -4,7 +4,6 @@ use super::{End, HttpSession, Next};
 use crate::buffer::LentHead;
 use crate::close::policy::ClientState;
 use crate::forward::acquire::Want;
-use crate::forward::client_ip::hash_ip;
 use crate::forward::exchange::{Exchange, RequestSide, ResponseEnd, ResponseSide};
 use crate::forward::failure::Failure;
 use crate::forward::inbound::Inbound;
@@ -50,7 +49,7 @@ impl HttpSession {
                 return Next::End(End::open(CloseReason::BadRequest));
             }
         };
-        let client = self.session.client().0.ip();
+        let client = || self.session.client().0.ip();
         if let Some(wait) = self.inlet.state.over_rate(client, Rated::Requests, record.now) {
             let persist = Self::may_persist(&head, &request, inbound);
             return self.refuse_for_rate(&mut record, head.method, wait, persist, inbound).await;
@@ -96,7 +95,7 @@ impl HttpSession {
         record: &mut Record,
     ) -> Result<Result<Leased, RejectReason>, Gone> {
         self.session.enter(Phase::Waiting);
-        let key = head.hash.unwrap_or_else(|| hash_ip(self.session.client().0.ip()));
+        let key = head.hash.unwrap_or_else(|| lease::client_key(&self.inlet.group, &self.session));
         let client = Waiting {
             client: &mut self.stream,
             inbound,
