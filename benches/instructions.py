@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Instructions in user space that millpond's worker executes for each request, and for each client's connection.
+"""Instructions in user space that millpond's worker executes for each request, for each client's connection, and
+for each short session in TCP.
 
 It runs under valgrind's callgrind twice, with one load and with a longer one. Counted is the thread that
 executed the most, which is the worker; the difference of the two counts, divided by that of the loads, is free
@@ -16,10 +17,17 @@ from pathlib import Path
 from lab import command, report, subjects, tools
 from lab.processes import Failed
 
-# What the loads do: clients that keep their connections, and clients that come for one request each.
-LOADS = {"request": [], "connection": ["--reconnect"]}
+# What the loads do: clients that keep their connections, clients that come for one request each, and clients that
+# come for one message to and fro, and leave by a reset.
+LOADS = {
+    "request": [],
+    "connection": ["--reconnect"],
+    "session": ["--reconnect", "--echo", 64, "--close", "reset", "--sources", 16],
+}
+# Those that carry TCP.
+TCP = {"session"}
 # The shorter load, in requests: in it, everything is done for the first time that is done for the first time.
-SHORT = {"request": 4000, "connection": 1000}
+SHORT = {"request": 4000, "connection": 1000, "session": 1000}
 # Under valgrind everything takes 20 to 50 times as long.
 LOAD_SECONDS = 300
 
@@ -31,7 +39,7 @@ def main():
         type=lambda text: command.names(text, list(LOADS)),
         default=list(LOADS),
         metavar="A,B",
-        help="of request, connection (default: both)",
+        help=f"of {', '.join(LOADS)} (default: all)",
     )
     options.add_argument(
         "--requests", type=command.positive, default=10_000, help="by which the loads differ (default 10000)"
@@ -73,11 +81,16 @@ def executed(unit, requests, options, directory):
         old.unlink()
     valgrind = ["valgrind", "--tool=callgrind", "--separate-threads=yes"]
     valgrind += [f"--callgrind-out-file={profiles}/{name}.%p"]
-    load = ["--clients", options.clients, "--body", options.body, "--headers", options.headers]
-    load += ["--requests", requests, "--timeout-ms", 1000 * LOAD_SECONDS, *LOADS[unit]]
+    load = ["--clients", options.clients, "--requests", requests, "--timeout-ms", 1000 * LOAD_SECONDS]
+    load += LOADS[unit]
+    if unit not in TCP:
+        load += ["--body", options.body, "--headers", options.headers]
+    protocol, more = ("tcp", ["--echo"]) if unit in TCP else ("http", [])
     with (
-        tools.Origin(directory, options.body) as origin,
-        subjects.Subject("millpond", directory, origin.port, census="60s", under=valgrind) as subject,
+        tools.Origin(directory, options.body, more=more) as origin,
+        subjects.Subject(
+            "millpond", directory, origin.port, protocol=protocol, census="60s", under=valgrind
+        ) as subject,
     ):
         tools.load(directory, subject.port, load, LOAD_SECONDS)
     return max(map(total, profiles.glob(f"{name}.*")), default=0) or sys.exit("valgrind wrote no profile")
