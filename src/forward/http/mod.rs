@@ -35,6 +35,7 @@ pub struct HttpSession {
     session: Session,
     timer: Timer,
     greeting: Greeting,
+    pace: rate::Pace,
 }
 
 /// Whether a client that connected has sent anything yet. When a drain begins, one that has not is
@@ -74,7 +75,15 @@ impl HttpSession {
         // The first request's head is due from accept on.
         timer.set(Instant::now() + inlet.state.config.timeout.header);
         session.entry().ends_by(&timer);
-        Self { worker, inlet, stream, session, timer, greeting: Greeting::Awaited }
+        Self {
+            worker,
+            inlet,
+            stream,
+            session,
+            timer,
+            greeting: Greeting::Awaited,
+            pace: rate::Pace::default(),
+        }
     }
 
     /// Serves the client until the session ends. The session is on the heap, and so is whatever it does: a

@@ -54,6 +54,7 @@ impl HttpSession {
             let persist = Self::may_persist(&head, &request, inbound);
             return self.refuse_for_rate(&mut record, head.method, wait, persist, inbound).await;
         }
+        self.pace.reset();
         let mut retried = false;
         loop {
             let want = if retried { Want::Fresh } else { Want::Any };

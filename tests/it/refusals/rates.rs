@@ -74,10 +74,14 @@ fn pipelined_requests_beyond_the_rate_are_each_refused() {
     let origin = Origin::saying("ok");
     let proxy = Setup::http([origin.address()]).listener(TWO).start();
     let mut client = Client::connect(proxy.address());
-    client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n".repeat(1000));
+    client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n".repeat(12));
     (0..2).for_each(|_| assert_eq!(client.response().text(), "ok"));
-    (2..1000).for_each(|_| is_refused_once(&mut client, 429, "request_rate"));
-    assert_eq!(proxy.rejects(RejectReason::RequestRate), 998);
+    let began = Instant::now();
+    (2..12).for_each(|_| is_refused_once(&mut client, 429, "request_rate"));
+    // Behind the first 16 ms, twice that behind the next, and so on up to 256.
+    let pauses = Duration::from_millis(16 + 32 + 64 + 128 + 5 * 256);
+    assert!(began.elapsed() >= pauses, "{:?} for ten that were refused", began.elapsed());
+    assert_eq!(proxy.rejects(RejectReason::RequestRate), 10);
 }
 
 fn connections_beyond_the_rate_are_answered_and_closed() {
