@@ -1,9 +1,9 @@
 //! The program as it is called: exit codes, and what it says.
 
-use crate::harness::{Client, Origin, Running, Setup, millpond};
+use crate::harness::{Client, Origin, Refusing, Running, Setup, free_address, millpond};
 use libtest_mimic::Trial;
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::process::{Command, Output};
 use tempfile::NamedTempFile;
 
@@ -71,15 +71,10 @@ fn out(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// A port that was free a moment ago.
-fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
 fn run_says_which_listener_has_no_port_and_starts_nothing() {
     let origin = Origin::saying("ok");
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let (taken_at, free) = (taken.local_addr().unwrap(), free());
+    let (taken_at, free) = (taken.local_addr().unwrap(), free_address());
     let text = format!(
         "[[listener]]\nname = \"good\"\nbind = \"{free}\"\nupstream = \"app\"\n\
          [[listener]]\nname = \"bad\"\nbind = \"{taken_at}\"\nupstream = \"app\"\n\
@@ -95,7 +90,7 @@ fn run_says_which_listener_has_no_port_and_starts_nothing() {
 }
 
 fn run_says_what_is_wrong_with_its_configuration() {
-    let text = Setup::http([free()]).listener("timeout.headr = \"1s\"").text();
+    let text = Setup::http([free_address()]).listener("timeout.headr = \"1s\"").text();
     let output = with_file(&["run", "-c", "FILE"], &text);
     assert_eq!(output.status.code(), Some(1));
     assert!(err(&output).contains("headr") && err(&output).contains("header"), "{}", err(&output));
@@ -116,9 +111,9 @@ fn run_says_which_admin_address_is_taken() {
 }
 
 fn check_tells_by_its_exit_code() {
-    let good = Setup::http([free()]).text();
+    let good = Setup::http([free_address()]).text();
     let spare = format!("{good}[[upstream]]\nname = \"spare\"\nendpoints = [\"127.0.0.1:1\"]\n");
-    let bad = Setup::http([free()]).upstream("balance = \"rund_robin\"").text();
+    let bad = Setup::http([free_address()]).upstream("balance = \"rund_robin\"").text();
     for (text, arguments, code, says) in [
         (&good, &["check", "-c", "FILE"][..], 0, "ok (1 listener, 1 upstream)"),
         (&spare, &["check", "-c", "FILE"], 0, "1 warning"),
@@ -132,7 +127,7 @@ fn check_tells_by_its_exit_code() {
 }
 
 fn doctor_tells_by_its_exit_code_what_is_critical() {
-    let text = Setup::http([free()]).text();
+    let text = Setup::http([free_address()]).text();
     let nowhere = format!("log.access = \"/nowhere/access.log\"\n{text}");
     let output = with_file(&["doctor", "-c", "FILE"], &nowhere);
     assert_eq!(output.status.code(), Some(1));
@@ -154,7 +149,7 @@ fn doctor_changes_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name| directory.path().join(name).display().to_string();
     let paths = format!("admin.listen = \"unix:{}\"\nlog.access = \"{}\"\n", path("a.sock"), path("b.log"));
-    let text = Setup::http([free()]).text().replace("[admin]\nlisten = \"127.0.0.1:0\"\n", "");
+    let text = Setup::http([free_address()]).text().replace("[admin]\nlisten = \"127.0.0.1:0\"\n", "");
     let (mut command, _file) = with_file_in(&["doctor", "-c", "FILE"], &format!("{paths}{text}"));
     let output = command.env_remove("MILLPOND_ADMIN_LISTEN").output().unwrap();
     for name in ["admin.listen", "log.access"] {
@@ -164,7 +159,7 @@ fn doctor_changes_nothing() {
 }
 
 fn doctor_says_what_is_wrong_with_its_configuration() {
-    let text = Setup::http([free()]).listener("timeout.headr = \"1s\"").text();
+    let text = Setup::http([free_address()]).listener("timeout.headr = \"1s\"").text();
     let output = with_file(&["doctor", "--json", "-c", "FILE"], &text);
     assert_eq!((output.status.code(), out(&output).as_str()), (Some(1), ""));
     assert!(err(&output).contains("headr"), "{}", err(&output));
@@ -227,7 +222,8 @@ fn stats_of_a_running_instance() {
 }
 
 fn stats_of_nobody() {
-    let nobody = free().to_string();
+    let unused = Refusing::new();
+    let nobody = unused.address().to_string();
     let output = millpond().args(["stats", "--admin", &nobody]).output().unwrap();
     assert_eq!((output.status.code(), out(&output).as_str()), (Some(1), ""));
     let message = err(&output);

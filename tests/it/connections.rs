@@ -3,7 +3,7 @@
 
 mod cost;
 
-use crate::harness::{Client, Gate, Origin, Proxy, Running, Setup, eventually, kernel, millpond};
+use crate::harness::{Client, Gate, Origin, Refusing, Running, Setup, eventually, kernel, millpond};
 use libtest_mimic::Trial;
 use millpond::observe::connections::{Connection, Connections};
 use millpond::sys::sock_diag::TcpState;
@@ -409,7 +409,8 @@ fn the_command_fails_with_a_reason() {
     let unknown = conns(&process, &["--listener", "wen"]);
     assert_eq!((unknown.status.code(), out(&unknown).as_str()), (Some(1), ""));
     assert!(err(&unknown).contains("400 Bad Request") && err(&unknown).contains("web"), "{}", err(&unknown));
-    let nobody = Proxy::http(origin.address()).address().to_string();
+    let unused = Refusing::new();
+    let nobody = unused.address().to_string();
     let output = millpond().args(["conns", "--admin", &nobody]).output().unwrap();
     assert_eq!((output.status.code(), out(&output).as_str()), (Some(1), ""));
     assert!(err(&output).contains(&nobody) && err(&output).contains("--admin"), "{}", err(&output));

@@ -169,7 +169,7 @@ fn a_drain_ends_tunnels_at_its_deadline() {
     eventually("it is carried", || origin.received(0) == b"still open");
     assert_eq!(process.wait().code(), Some(0));
     let cut = process.wait_for_entry("ended")["sessions_cut"].as_u64();
-    assert!(cut >= Some(1), "{cut:?}, one of them ours");
+    assert_eq!(cut, Some(1));
 }
 
 fn a_second_signal_ends_at_once() {

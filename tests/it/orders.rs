@@ -1,9 +1,8 @@
 //! What a running instance is asked by the command line: `millpond drain` and `millpond health`.
 
-use crate::harness::{Client, Gate, Origin, Running, Setup, millpond};
+use crate::harness::{Client, Gate, Origin, Refusing, Running, Setup, millpond};
 use libtest_mimic::Trial;
 use std::io::Write;
-use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -134,9 +133,8 @@ fn the_variable_of_the_instance_stands_for_the_option() {
 }
 
 fn nobody_is_there_to_ask() {
-    let unused = TcpListener::bind("127.0.0.1:0").unwrap();
-    let admin = unused.local_addr().unwrap().to_string();
-    drop(unused);
+    let unused = Refusing::new();
+    let admin = unused.address().to_string();
     for words in [&["health"][..], &["drain"], &["drain", "--wait"]] {
         let output = ask(words, &admin);
         assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(1), ""), "{output:?}");

@@ -1,6 +1,6 @@
 //! What a service manager hears: sd_notify(3).
 
-use crate::harness::{Client, Origin, Running, Setup, eventually, millpond};
+use crate::harness::{Client, Origin, Running, Setup, eventually, millpond, nobody_listens};
 use crate::upgrade::Ends;
 use libtest_mimic::Trial;
 use rustix::process::Signal;
@@ -94,7 +94,7 @@ fn it_is_told_which_process_is_the_main_one() {
     new.terminate();
     // The old process has not said so: the service went on.
     manager.hears("STOPPING=1");
-    eventually("nobody is there any more", || std::net::TcpStream::connect(process.address()).is_err());
+    eventually("nobody is there any more", || nobody_listens(process.address()));
 }
 
 fn it_hears_that_the_workers_live() {

@@ -18,9 +18,10 @@ pub(crate) use message::{Framing, Message};
 pub(crate) use name_server::{Mood, NameServer};
 pub(crate) use origin::{Conn, Ended, Origin, always};
 pub(crate) use proxy::{Proxy, Setup};
-pub(crate) use refusing::{Refusing, Unaccepting, address_of_its_own};
+pub(crate) use refusing::{Refusing, Unaccepting, address_of_its_own, free_address};
 pub(crate) use running::{Running, millpond, millpond_at, millpond_through, millpond_with};
 
+use millpond::sys::sock_diag::listen_queue;
 use socket2::{Domain, Socket, Type};
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
@@ -58,9 +59,10 @@ pub(crate) fn comes_true(deadline: Duration, mut holds: impl FnMut() -> bool) ->
     true
 }
 
-/// Whether nobody takes connections at this address.
+/// Whether nobody takes connections at this address. The kernel is asked: to try would be a session of
+/// whoever listens there, which may be another test's proxy, once the port is free.
 pub(crate) fn nobody_listens(address: SocketAddr) -> bool {
-    TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err()
+    listen_queue(address).expect("netlink answers").is_empty()
 }
 
 /// A connection from this address; port 0 is any.

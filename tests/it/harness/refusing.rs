@@ -14,6 +14,12 @@ pub(crate) fn address_of_its_own() -> Ipv4Addr {
     Ipv4Addr::new(127, random[0].max(1), random[1], random[2].clamp(1, 254))
 }
 
+/// An address that is free until the test has it bound: where all have 127.0.0.1, another may be given
+/// the port before that.
+pub(crate) fn free_address() -> SocketAddr {
+    Refusing::new().address()
+}
+
 /// An address that refuses connections, and that nobody else can be given in the meantime.
 #[derive(Debug)]
 pub(crate) struct Refusing {

@@ -1,7 +1,7 @@
 //! What a new process has from the old one.
 
 use super::Instance;
-use crate::harness::{Client, Origin, Running, Setup, eventually, millpond_at};
+use crate::harness::{Client, Origin, Running, Setup, eventually, free_address, millpond_at, nobody_listens};
 use libtest_mimic::Trial;
 use rustix::process::Signal;
 use std::path::Path;
@@ -121,11 +121,7 @@ fn workers_may_be_more_or_fewer() {
 
 fn a_listener_that_is_new_and_one_that_is_gone() {
     let origin = Origin::saying("ok");
-    let free = || {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap()
-    };
-    let (first, second) = (free(), free());
+    let (first, second) = (free_address(), free_address());
     let with = |address| {
         format!(
             "{}\n[[listener]]\nname = \"more\"\nupstream = \"app\"\nbind = \"{address}\"\n",
@@ -141,7 +137,7 @@ fn a_listener_that_is_new_and_one_that_is_gone() {
     let answer = instance.upgrade();
     assert_eq!((&answer["listening_sockets"], &answer["bound"]), (&2.into(), &1.into()));
     assert_eq!(Client::connect(second).get("/").text(), "ok");
-    eventually("nobody listens there any more", || std::net::TcpStream::connect(first).is_err());
+    eventually("nobody listens there any more", || nobody_listens(first));
     instance.alone();
 }
 
