@@ -3,7 +3,7 @@
 use crate::chance::Chance;
 use crate::clock::{self, Since};
 use crate::fixture;
-use crate::runner::Log;
+use crate::runner::{Log, history};
 use millpond::config::model;
 use millpond::source::kernel::PortSettings;
 use millpond::source::lease::PortLease;
@@ -26,14 +26,7 @@ const NAT_HOLD: Duration = Duration::from_secs(20);
 
 /// Plays the history of a seed.
 pub(crate) fn simulate(seed: u64, log: &mut Log) {
-    clock::play(async {
-        let mut world = World::new(seed, log);
-        for _ in 0..EVENTS {
-            world.happen().await;
-            world.check();
-        }
-        world.end().await;
-    });
+    history(EVENTS, || World::new(seed, log), World::happen, |world| world.check(), World::end);
 }
 
 struct World<'a> {
@@ -283,7 +276,7 @@ impl<'a> World<'a> {
     }
 
     /// Everything is closed, and after a while nothing is taken any more.
-    async fn end(&mut self) {
+    async fn end(mut self) {
         while !self.open.is_empty() {
             self.close();
         }

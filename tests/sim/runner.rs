@@ -1,5 +1,6 @@
 //! Many seeds, or one that is looked at.
 
+use crate::clock;
 use std::collections::BTreeMap;
 use std::env;
 use std::fmt::Display;
@@ -35,6 +36,25 @@ impl Log {
             println!("{at:>12}  {what}: {}", more());
         }
     }
+}
+
+/// Plays one history by the clock that only it moves: a world that begins there, so many events in it, after each of
+/// which it keeps what it promises, and its end.
+pub(crate) fn history<W>(
+    events: usize,
+    begin: impl FnOnce() -> W,
+    happen: impl AsyncFn(&mut W),
+    check: impl Fn(&mut W),
+    end: impl AsyncFnOnce(W),
+) {
+    clock::play(async {
+        let mut world = begin();
+        for _ in 0..events {
+            happen(&mut world).await;
+            check(&mut world);
+        }
+        end(world).await;
+    });
 }
 
 /// Plays the seeds that the environment asks for.

@@ -9,6 +9,7 @@ use millpond::source::ports::KernelPorts;
 use std::time::{Duration, Instant};
 
 impl World<'_> {
+    /// One event, and what follows from it at once.
     pub(super) async fn happen(&mut self) {
         match self.chance.below(100) {
             0..35 => self.arrive(),
@@ -24,6 +25,7 @@ impl World<'_> {
             94..96 => self.others_dial(),
             _ => self.reload(),
         }
+        self.settle().await;
     }
 
     /// Time passes, from one moment at which something is due to the next.

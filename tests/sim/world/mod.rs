@@ -9,8 +9,8 @@ mod promises;
 mod setup;
 
 use crate::chance::Chance;
-use crate::clock::{self, Since};
-use crate::runner::Log;
+use crate::clock::Since;
+use crate::runner::{Log, history};
 use backend::Backend;
 use client::Session;
 use dialling::{Begun, Dial};
@@ -30,15 +30,7 @@ const EVENTS: usize = 40;
 
 /// Plays the history of a seed.
 pub(crate) fn simulate(seed: u64, log: &mut Log) {
-    clock::play(async {
-        let mut world = World::new(seed, log);
-        for _ in 0..EVENTS {
-            world.happen().await;
-            world.settle().await;
-            world.check();
-        }
-        world.end().await;
-    });
+    history(EVENTS, || World::new(seed, log), World::happen, |world| world.check(), World::end);
 }
 
 struct World<'a> {
