@@ -127,11 +127,12 @@ fn who_waits_for_a_connection_when_a_drain_begins() {
 fn a_drain_says_so_in_the_responses() {
     let (origin, gate) = Origin::gated();
     let process = Running::start(&Setup::http([origin.address()]));
-    let mut client = Client::connect(process.address());
+    let [mut client, mut idle] = [(); 2].map(|()| Client::connect(process.address()));
     client.send(GET);
     origin.wait_for_requests(1);
     process.signal(Signal::TERM);
-    eventually("the listener is closed", || nobody_listens(process.address()));
+    // Those who run are told a moment after the listener is closed, and before those who are idle are let go.
+    idle.expect_eof();
     gate.open();
     assert!(client.response().says_close(), "or the client sends another request, which nobody answers");
 }
