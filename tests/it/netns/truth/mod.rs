@@ -111,8 +111,7 @@ impl Scene {
         let start = Instant::now();
         loop {
             let before = Kernel::look().counts(&WAYS, &SILENT);
-            self.wait_for_census();
-            let told = told(&self.stats());
+            let told = told(&self.next_census());
             let after = Kernel::look().counts(&WAYS, &SILENT);
             let is_late = start.elapsed() > DEADLINE;
             if before.states == after.states {
@@ -126,17 +125,21 @@ impl Scene {
         }
     }
 
-    /// Waits for one that has begun after now.
-    fn wait_for_census(&mut self) {
+    /// What is told as soon as a census is in it that has begun after now. Half a second later nothing would be told
+    /// of it, as it is stale if the next is not there by then, which a busy host may hold up.
+    fn next_census(&mut self) -> Value {
         let now = Instant::now();
         // Ages are told in whole milliseconds.
         let margin = Duration::from_millis(2);
+        let mut stats = Value::Null;
         eventually("a census", || {
             // Older than said by the time that the answer takes.
             let asked = now.elapsed();
-            let age = self.stats()["census"]["age_s"].as_f64();
+            stats = self.stats();
+            let age = stats["census"]["age_s"].as_f64();
             age.is_some_and(|age| Duration::from_secs_f64(age) + margin < asked)
         });
+        stats
     }
 
     fn stats(&mut self) -> Value {
