@@ -21,7 +21,7 @@ mod watch;
 pub use activation::ActivationError;
 pub use mender::{RELAPSE_TIME, RELAPSES};
 pub use reload::Reloader;
-pub use rights::{RightsError, account_of};
+pub use rights::{RightsError, UnknownAccount, account_of};
 pub use service::Service;
 pub use start_error::StartError;
 pub use takeover::{Predecessor, TakeoverError};

@@ -5,7 +5,7 @@ mod host;
 
 use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::config::load::{Environment, Loaded, load, process_variable};
-use crate::supervisor::{RightsError, account_of};
+use crate::supervisor::{RightsError, UnknownAccount, account_of};
 use host::Host;
 use std::io::{self, Write};
 use std::path::Path;
@@ -55,11 +55,8 @@ fn check_in(
 /// A user or a group that this host does not have: `run` refuses to begin. Whoever checks may be somebody else than
 /// who runs it, so that nothing is said of the rights that it takes.
 fn stranger(loaded: &Loaded) -> Option<Diagnostic> {
-    let RightsError::Unknown { key, what, name } = account_of(&loaded.config.runtime).err()? else {
-        return None;
-    };
-    let message = format!("this host has no {what} \"{name}\"");
-    Some(loaded.error(key, message, "create it, or write the name or number of another".to_owned()))
+    let RightsError::Unknown(account) = account_of(&loaded.config.runtime).err()? else { return None };
+    Some(loaded.error(account.key, account.to_string(), UnknownAccount::REMEDY.to_owned()))
 }
 
 fn count(problems: &[Diagnostic], severity: Severity) -> usize {

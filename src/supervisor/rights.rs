@@ -11,15 +11,8 @@ use std::net::SocketAddr;
 #[derive(Debug, thiserror::Error)]
 pub enum RightsError {
     /// There is no such user or group on this host.
-    #[error("{key}: this host has no {what} \"{name}\": create it, or write the name or number of another")]
-    Unknown {
-        /// The key.
-        key: &'static str,
-        /// `user` or `group`.
-        what: &'static str,
-        /// What is written.
-        name: String,
-    },
+    #[error("{}: {}: {}", .0.key, .0, UnknownAccount::REMEDY)]
+    Unknown(UnknownAccount),
     /// Only root may become another user.
     #[error(
         "runtime.user: only root can become \"{name}\", and this is user {user}: start it as root, or as \
@@ -42,6 +35,23 @@ pub enum RightsError {
     /// The users of this host cannot be looked up.
     #[error("runtime.user: {0}")]
     Database(#[from] io::Error),
+}
+
+/// A user or group that this host does not have.
+#[derive(Debug, thiserror::Error)]
+#[error("this host has no {what} \"{name}\"")]
+pub struct UnknownAccount {
+    /// The key.
+    pub key: &'static str,
+    /// `user` or `group`.
+    pub what: &'static str,
+    /// What is written.
+    pub name: String,
+}
+
+impl UnknownAccount {
+    /// What to do about it.
+    pub const REMEDY: &str = "create it, or write the name or number of another";
 }
 
 /// Becomes the user of the configuration, if there is one, and never more than that. There are no other threads
@@ -81,7 +91,8 @@ pub fn account_of(runtime: &Runtime) -> Result<Option<Account>, RightsError> {
 
 /// By name, or by number where no name is that number.
 fn account(name: &str, runtime: &Runtime) -> Result<Account, RightsError> {
-    let unknown = |key, what, name: &str| RightsError::Unknown { key, what, name: name.to_owned() };
+    let unknown =
+        |key, what, name: &str| RightsError::Unknown(UnknownAccount { key, what, name: name.to_owned() });
     let number = |text: &str| text.parse::<u32>().ok();
     let group = match &runtime.group {
         None => None,

@@ -74,11 +74,11 @@ pub struct Stranger {
 
 impl From<RightsError> for Stranger {
     fn from(error: RightsError) -> Self {
-        let RightsError::Unknown { what, name, .. } = error else {
+        let RightsError::Unknown(account) = error else {
             return Self { why: error.to_string(), command: None };
         };
-        let command = Some(format!("{what}add --system {name}"));
-        Self { why: format!("this host has no {what} \"{name}\""), command }
+        let command = Some(format!("{}add --system {}", account.what, account.name));
+        Self { why: account.to_string(), command }
     }
 }
 
