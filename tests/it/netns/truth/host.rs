@@ -1,5 +1,6 @@
 //! A host with several listeners, endpoints and source addresses, over IPv4 and IPv6.
 
+use crate::harness::eventually;
 use crate::netns::namespace::{nft, run, sysctl};
 use std::net::SocketAddr;
 use std::process::Command;
@@ -180,7 +181,9 @@ pub(super) fn release() {
          flush set inet hold unending4; flush set inet hold unending6");
 }
 
-/// Gives this namespace its addresses and rules.
+/// Gives this namespace its addresses and rules. An IPv6 address's route comes behind the address: the kernel leaves
+/// it to a worker (addrconf_dad_work in net/ipv6/addrconf.c), which a busy host holds up, and until then a connect to
+/// the address fails.
 pub(super) fn prepare() {
     for address in ADDRESSES {
         let mut command = Command::new("ip");
@@ -192,6 +195,12 @@ pub(super) fn prepare() {
     for network in ["198.51.100.0/24", "2001:db8:2::/64"] {
         run(Command::new("ip").args(["route", "add", "local", network, "dev", "lo"]));
     }
+    eventually("every address is this host's", || {
+        let routes = Command::new("ip").args(["-6", "route", "show", "table", "local"]).output().unwrap();
+        let routes = String::from_utf8(routes.stdout).unwrap();
+        let mut ours = ADDRESSES.iter().filter(|address| address.contains(':'));
+        ours.all(|address| routes.contains(&format!("local {} ", address.trim_end_matches("/128"))))
+    });
     sysctl("ipv4/tcp_tw_reuse", 0);
     nft(RULES);
 }

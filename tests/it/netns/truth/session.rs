@@ -2,10 +2,8 @@
 
 use super::host::{Held, Way};
 use super::view::Kernel;
-use crate::harness::{DEADLINE, comes_true};
 use crate::netns::namespace::nft;
 use socket2::{Domain, Socket, Type};
-use std::io::ErrorKind;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -167,13 +165,7 @@ impl Session {
 pub(super) fn connect(way: Way) -> Socket {
     let to: SocketAddr = way.to.parse().unwrap();
     let client = socket(way, 0);
-    // On a busy host, IPv6 of several namespaces at once had no route for a moment: why is not known.
-    let mut connected = Ok(());
-    comes_true(DEADLINE, || {
-        connected = client.connect(&to.into());
-        !matches!(&connected, Err(error) if error.kind() == ErrorKind::NetworkUnreachable)
-    });
-    connected.unwrap_or_else(|error| panic!("{}: {error}", way.name));
+    client.connect(&to.into()).unwrap_or_else(|error| panic!("{}: {error}", way.name));
     client
 }
 
