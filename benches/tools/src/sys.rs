@@ -108,9 +108,16 @@ pub fn listen_all_loopback(port: u16) -> io::Result<TcpListener> {
     let (address, length) = socket_address(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port));
     // SAFETY: `address` is a sockaddr_in of `length` bytes that lives through the call.
     check(unsafe { libc::bind(fd.as_raw_fd(), ptr::from_ref(&address).cast(), length) })?;
+    let listener = TcpListener::from(fd);
+    lengthen_queue(&listener)?;
+    Ok(listener)
+}
+
+/// Gives the socket the longest queue that there may be. std's has 128 places: of 1,000 clients that come at once,
+/// some would send their SYN again after 1, 3, 7 and 15 s.
+pub fn lengthen_queue(listener: &TcpListener) -> io::Result<()> {
     // SAFETY: listen takes numbers alone; the kernel cuts the second to net.core.somaxconn.
-    check(unsafe { libc::listen(fd.as_raw_fd(), i32::MAX) })?;
-    Ok(TcpListener::from(fd))
+    check(unsafe { libc::listen(listener.as_raw_fd(), i32::MAX) }).map(drop)
 }
 
 /// Starts a non-blocking connect; it has ended once the socket is writable, and

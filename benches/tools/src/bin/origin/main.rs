@@ -55,6 +55,7 @@ fn main() -> ExitCode {
         let counters = Arc::new(Counters::default());
         let listener =
             if everywhere { sys::listen_all_loopback(listen.port())? } else { TcpListener::bind(listen)? };
+        sys::lengthen_queue(&listener)?;
         listener.set_nonblocking(true)?;
         let mut loops: Vec<Loop> = Vec::new();
         for _ in 0..threads {
