@@ -40,6 +40,14 @@ pub fn plain(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
+/// The address as IPv6: one of IPv4 is mapped. RFC 4291 section 2.5.5.2
+pub fn as_v6(address: IpAddr) -> Ipv6Addr {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped(),
+        IpAddr::V6(address) => address,
+    }
+}
+
 /// The two addresses of a connection, both [`plain`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ends {
@@ -89,11 +97,7 @@ pub struct Network {
 impl Network {
     /// Whether the address is in it.
     pub fn contains(&self, address: IpAddr) -> bool {
-        let bits = match address.to_canonical() {
-            IpAddr::V4(address) => address.to_ipv6_mapped(),
-            IpAddr::V6(address) => address,
-        };
-        masked(bits.to_bits(), self.bits) == self.first
+        masked(as_v6(address).to_bits(), self.bits) == self.first
     }
 }
 
@@ -112,16 +116,13 @@ impl FromStr for Network {
             None => (text, None),
         };
         let address: IpAddr = address.parse().map_err(|_| ())?;
-        let (address, width) = match address {
-            IpAddr::V4(address) => (address.to_ipv6_mapped(), 32),
-            IpAddr::V6(address) => (address, 128),
-        };
+        let width = if address.is_ipv4() { 32 } else { 128 };
         let bits = bits.unwrap_or(width);
         if bits > width {
             return Err(());
         }
         let bits = 128 - width + bits;
-        Ok(Self { first: masked(address.to_bits(), bits), bits })
+        Ok(Self { first: masked(as_v6(address).to_bits(), bits), bits })
     }
 }
 

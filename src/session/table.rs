@@ -5,7 +5,7 @@
 //! allocated between accept and close.
 
 use super::{Phase, Rated, Session};
-use crate::addr::ClientAddr;
+use crate::addr::{ClientAddr, as_v6, plain};
 use crate::budget::Budget;
 use crate::metrics::counters::ListenerCounters;
 use crate::pool::Identity;
@@ -15,7 +15,7 @@ use crate::timer::{NO_TIMER, Timer, TimerId};
 use slab::Slab;
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -59,16 +59,12 @@ struct Compact {
 impl Compact {
     /// The scope of a link-local address, and the flow label, are not kept.
     fn new(client: ClientAddr) -> Self {
-        let ip = match client.0.ip() {
-            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
-            IpAddr::V6(ip) => ip,
-        };
-        Self { ip, port: client.0.port() }
+        Self { ip: as_v6(client.0.ip()), port: client.0.port() }
     }
 
     /// The address; one that is mapped was one of IPv4.
     fn address(self) -> ClientAddr {
-        ClientAddr(SocketAddr::new(self.ip.to_canonical(), self.port))
+        ClientAddr(plain(SocketAddr::new(self.ip.into(), self.port)))
     }
 }
 
