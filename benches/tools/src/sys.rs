@@ -113,9 +113,15 @@ pub fn listen_all_loopback(port: u16) -> io::Result<TcpListener> {
     Ok(listener)
 }
 
-/// Gives the socket the longest queue that there may be. std's has 128 places: of 1,000 clients that come at once,
-/// some would send their SYN again after 1, 3, 7 and 15 s.
-pub fn lengthen_queue(listener: &TcpListener) -> io::Result<()> {
+/// Listens with the longest queue that there may be. std's has 128 places: of 1,000 clients that come at once, some
+/// would send their SYN again after 1, 3, 7 and 15 s.
+pub fn listen(address: SocketAddrV4) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
+    lengthen_queue(&listener)?;
+    Ok(listener)
+}
+
+fn lengthen_queue(listener: &TcpListener) -> io::Result<()> {
     // SAFETY: listen takes numbers alone; the kernel cuts the second to net.core.somaxconn.
     check(unsafe { libc::listen(listener.as_raw_fd(), i32::MAX) }).map(drop)
 }

@@ -52,8 +52,7 @@ struct Half {
 
 impl Floor {
     fn new(listen: SocketAddrV4, upstream: SocketAddrV4) -> io::Result<Self> {
-        let listener = TcpListener::bind(listen)?;
-        sys::lengthen_queue(&listener)?;
+        let listener = sys::listen(listen)?;
         listener.set_nonblocking(true)?;
         let epoll = Epoll::new()?;
         epoll.add(&listener, descriptor(&listener), READ)?;

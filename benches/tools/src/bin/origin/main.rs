@@ -3,7 +3,6 @@
 mod connection;
 mod event_loop;
 
-use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -54,8 +53,7 @@ fn main() -> ExitCode {
 
         let counters = Arc::new(Counters::default());
         let listener =
-            if everywhere { sys::listen_all_loopback(listen.port())? } else { TcpListener::bind(listen)? };
-        sys::lengthen_queue(&listener)?;
+            if everywhere { sys::listen_all_loopback(listen.port())? } else { sys::listen(listen)? };
         listener.set_nonblocking(true)?;
         let mut loops: Vec<Loop> = Vec::new();
         for _ in 0..threads {
