@@ -83,9 +83,11 @@ def executed(unit, requests, options, directory):
     valgrind += [f"--callgrind-out-file={profiles}/{name}.%p"]
     load = ["--clients", options.clients, "--requests", requests, "--timeout-ms", 1000 * LOAD_SECONDS]
     load += LOADS[unit]
-    if unit not in TCP:
+    if unit in TCP:
+        protocol, more = "tcp", ["--echo"]
+    else:
+        protocol, more = "http", []
         load += ["--body", options.body, "--headers", options.headers]
-    protocol, more = ("tcp", ["--echo"]) if unit in TCP else ("http", [])
     with (
         tools.Origin(directory, options.body, more=more) as origin,
         subjects.Subject(

@@ -249,15 +249,14 @@ fn only_these_read_the_time_of_day() {
         let product = text.split("#[cfg(test)]").next().unwrap_or_default();
         product.contains("SystemTime")
     };
-    let is_test = |file: &PathBuf| {
-        // Below the sources: a checkout may itself be below a directory of that name.
-        let path = file.strip_prefix(at_root("src")).expect("below it").to_string_lossy();
+    let is_test = |path: &String| {
         path.contains("/tests/") || path.ends_with("tests.rs") || path.ends_with("fixture.rs")
     };
+    // By what is below the sources: a checkout may itself be below a directory of tests.
+    let below = |file: &PathBuf| file.strip_prefix(&source).expect("below it").display().to_string();
     let files = files_below(&source, "rs");
-    let found = files.iter().filter(|file| !is_test(file) && reads(file));
-    let mut found: Vec<_> =
-        found.map(|file| file.strip_prefix(&source).expect("below it").display().to_string()).collect();
+    let mut found: Vec<_> = files.iter().filter(|file| reads(file)).map(below).collect();
+    found.retain(|path| !is_test(path));
     found.sort();
     assert_eq!(found, READERS);
 }
